@@ -1,0 +1,108 @@
+"""The two homes as one object, made at the edge (command line, Airflow task, test) and passed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import make_url
+
+from lakehouse.home.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pafs
+    from mypy_boto3_s3 import S3Client
+    from pyiceberg.catalog.sql import SqlCatalog
+
+#: Spark, Trino and pyiceberg must all call the catalog by this name: it is a key in the catalog's tables.
+CATALOG_NAME = "lakehouse"
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How to reach the object store."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Homes:
+    """Warehouse (Postgres) and lake (Iceberg on S3). Nobody outside this room opens a connection to them."""
+
+    engine: Engine
+    s3: S3Access
+    bucket: str
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> Homes:
+        """Make the homes from settings; nothing is contacted yet."""
+        settings = settings or Settings()
+        url = make_url(settings.required_dsn()).set(drivername="postgresql+psycopg2")
+        access = S3Access(
+            settings.s3_endpoint, settings.access_key, settings.secret_key.get_secret_value(), settings.region
+        )
+        return cls(create_engine(url, pool_pre_ping=True), access, settings.bucket)
+
+    @property
+    def lake_root(self) -> str:
+        """Where the Iceberg tables live: ``s3://<bucket>/lake``."""
+        return f"s3://{self.bucket}/lake"
+
+    def s3_client(self) -> S3Client:
+        """A boto3 client. The one place that makes clients, so that its settings hold everywhere."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.s3.endpoint or None,
+            aws_access_key_id=self.s3.access_key or None,
+            aws_secret_access_key=self.s3.secret_key or None,
+            region_name=self.s3.region,
+            config=Config(
+                # The newer default checksums break some S3-compatible stores.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                retries={"max_attempts": 5, "mode": "standard"},
+                s3={"addressing_style": "path"},
+            ),
+        )
+
+    def filesystem(self) -> pafs.S3FileSystem:
+        """The same store for pyarrow; paths are ``<bucket>/<key>``."""
+        import pyarrow.fs as pafs
+
+        return pafs.S3FileSystem(
+            access_key=self.s3.access_key or None,
+            secret_key=self.s3.secret_key or None,
+            region=self.s3.region,
+            endpoint_override=self.s3.endpoint or None,
+            scheme="http" if self.s3.endpoint.startswith("http://") else "https",
+        )
+
+    def catalog(self, bind: Connection | Engine | None = None) -> SqlCatalog:
+        """The Iceberg catalog in the warehouse's database.
+
+        Bound to an open connection, its commits join that connection's transaction: this is what lets one
+        COMMIT publish both homes.
+        """
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        catalog = SqlCatalog(
+            CATALOG_NAME,
+            **{
+                "uri": self.engine.url.render_as_string(hide_password=False),
+                "warehouse": self.lake_root,
+                "init_catalog_tables": "false",
+                "s3.endpoint": self.s3.endpoint,
+                "s3.access-key-id": self.s3.access_key,
+                "s3.secret-access-key": self.s3.secret_key,
+                "s3.region": self.s3.region,
+            },
+        )
+        catalog.engine = bind if bind is not None else self.engine
+        return catalog

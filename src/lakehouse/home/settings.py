@@ -1,0 +1,50 @@
+"""Where the two homes are. Everything else in the package takes them as one explicit object."""
+
+from __future__ import annotations
+
+import os
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.errors import LakehouseError
+
+
+class Settings(BaseSettings):
+    """Endpoints and credentials, read from the environment (``lakehouse env`` prints them)."""
+
+    model_config = SettingsConfigDict(env_prefix="LAKEHOUSE_", extra="ignore")
+
+    pg_dsn: SecretStr = Field(
+        default=SecretStr(""), description="postgresql://user:password@host:port/lakehouse"
+    )
+    s3_endpoint: str = Field(default="", description="URL of the S3 API; AWS_ENDPOINT_URL when empty")
+    bucket: str = "lakehouse"
+    access_key: str = ""
+    secret_key: SecretStr = SecretStr("")
+    region: str = ""
+
+    @model_validator(mode="after")
+    def _standard_names(self) -> Self:
+        """Fall back to the names that AWS tools read, so that one ``env`` serves them all."""
+        self.s3_endpoint = self.s3_endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
+        self.access_key = self.access_key or os.environ.get("AWS_ACCESS_KEY_ID", "")
+        if not self.secret_key.get_secret_value():
+            self.secret_key = SecretStr(os.environ.get("AWS_SECRET_ACCESS_KEY", ""))
+        self.region = self.region or os.environ.get("AWS_REGION", "") or "us-east-1"
+        return self
+
+    def required_dsn(self) -> str:
+        """The warehouse's DSN.
+
+        Raises:
+            LakehouseError: none is configured.
+        """
+        dsn = self.pg_dsn.get_secret_value()
+        if not dsn:
+            raise LakehouseError(
+                "No warehouse is configured (LAKEHOUSE_PG_DSN is empty).",
+                'Start the stack with `lakehouse up`, then `eval "$(lakehouse env)"`.',
+            )
+        return dsn
