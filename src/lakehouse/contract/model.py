@@ -1,0 +1,141 @@
+"""The model of a landed table, as its contract defines it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from lakehouse.errors import ContractError
+
+Severity = Literal["hard", "row", "soft"]
+RuleKind = Literal[
+    "not_null", "accepted_values", "range", "pattern", "unique", "row_count", "foreign_key", "sql"
+]
+Pii = Literal["none", "pseudonym", "personal"]
+ComputeHome = Literal["warehouse", "lake"]
+
+#: Technical columns of every RAW and bronze row, in order.
+RAW_TECHNICAL = ("_batch_id", "_source_key", "_source_hash", "_source_line", "_ingested_at")
+#: Technical columns of every ODS and silver row, in order.
+ODS_TECHNICAL = ("_batch_id", "_source_line", "_publish_id")
+#: Holds the delivery's date in tables that are replaced partition by partition.
+PARTITION_COLUMN = "_partition_key"
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A column's type, in the words of SQL: ``numeric(12,2)``, ``timestamp``, ``text`` …"""
+
+    name: str
+    precision: int | None = None
+    scale: int | None = None
+
+    @property
+    def sql(self) -> str:
+        """The type as Postgres writes it."""
+        if self.name == "numeric":
+            return f"numeric({self.precision},{self.scale})"
+        return {"double": "double precision"}.get(self.name, self.name)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key: the table and column that must hold the value."""
+
+    table: str
+    column: str
+    severity: Severity = "hard"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name in the file, its name here, and everything known about it."""
+
+    name: str
+    source_name: str
+    type: ColumnType
+    description: str
+    required: bool = False
+    key_position: int | None = None
+    pii: Pii = "none"
+    references: Reference | None = None
+    source_format: str | None = None
+    indexed: bool = False
+    partitioned: bool = False
+
+    @property
+    def raw_name(self) -> str:
+        """The column's name in RAW and bronze: as in the file, in lower case."""
+        return self.source_name.lower()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One data-quality rule.
+
+    ``arguments`` by kind: accepted_values ``{"values": [...]}``; range ``{"minimum", "maximum"}``; pattern
+    ``{"pattern"}``; row_count ``{"minimum"}``; sql ``{"query"}`` (returns the keys of the broken rows of
+    ``staged``); the others none.
+    """
+
+    name: str
+    kind: RuleKind
+    severity: Severity
+    columns: tuple[str, ...] = ()
+    arguments: dict[str, Any] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One landed table. ``table`` is its name in every schema and namespace, ``name`` its name in the source."""
+
+    source: str
+    name: str
+    file_name: str
+    description: str
+    grain: str
+    version: str
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...]
+    compute_home: ComputeHome = "warehouse"
+    retention_days: int | None = None
+    quarantine_tolerance: float = 0.0
+    allow_empty: bool = False
+    delivery_date_column: str | None = None
+
+    @property
+    def table(self) -> str:
+        """``<source>_<name>``, the table's name in raw, ods, bronze and silver."""
+        return f"{self.source}_{self.name}"
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row, in key order."""
+        keyed = [c for c in self.columns if c.key_position is not None]
+        return tuple(c.name for c in sorted(keyed, key=lambda c: c.key_position or 0))
+
+    @cached_property
+    def partition_column(self) -> str | None:
+        """The column whose day is the partition key, for tables of events; None for tables of entities."""
+        return next((c.name for c in self.columns if c.partitioned), None)
+
+    @property
+    def references(self) -> tuple[tuple[Column, Reference], ...]:
+        """The columns that point to other tables."""
+        return tuple((c, c.references) for c in self.columns if c.references)
+
+    def column(self, name: str) -> Column:
+        """The column of that name.
+
+        Raises:
+            ContractError: the table has no such column.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ContractError(
+            f"{self.table} has no column {name!r}.",
+            f"Its columns: {', '.join(c.name for c in self.columns)}.",
+        )

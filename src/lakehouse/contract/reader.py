@@ -1,0 +1,296 @@
+"""Reads one contract: Open Data Contract Standard v3, the subset this project gives a meaning to.
+
+Stricter than the standard: a key without a meaning here is refused, because a contract that is silently
+ignored is worse than none. Source of the format: https://bitol-io.github.io/open-data-contract-standard/
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lakehouse.contract.model import Column, ColumnType, Contract, Pii, Reference, Rule, RuleKind
+from lakehouse.errors import ContractError
+
+#: SQL type → the logical type that ODCS calls it.
+LOGICAL_TYPES = {
+    "text": "string",
+    "smallint": "integer",
+    "integer": "integer",
+    "bigint": "integer",
+    "numeric": "number",
+    "double": "number",
+    "timestamp": "timestamp",
+    "date": "date",
+    "boolean": "boolean",
+}
+_PII: dict[str | None, Pii] = {
+    None: "none",
+    "public": "none",
+    "pseudonym": "pseudonym",
+    "personal": "personal",
+}
+_METRICS: dict[str, RuleKind] = {
+    "nullValues": "not_null",
+    "duplicateValues": "unique",
+    "rowCount": "row_count",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Custom(_Strict):
+    property: str
+    value: Any
+    description: str | None = None
+
+
+class _Relationship(_Strict):
+    type: Literal["foreignKey"] = "foreignKey"
+    to: str
+    customProperties: list[_Custom] = Field(default_factory=list)
+
+
+class _Quality(_Strict):
+    name: str
+    description: str
+    type: Literal["library", "sql"] = "library"
+    metric: Literal["nullValues", "duplicateValues", "rowCount", "invalidValues"] | None = None
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    mustBe: Literal[0] | None = None
+    mustBeGreaterOrEqualTo: int | None = None
+    query: str | None = None
+    severity: Literal["hard", "row", "soft"]
+
+
+class _Property(_Strict):
+    name: str
+    logicalType: str
+    physicalType: str
+    description: str
+    required: bool = False
+    primaryKey: bool = False
+    primaryKeyPosition: int | None = None
+    partitioned: bool = False
+    partitionKeyPosition: int | None = None
+    classification: Literal["public", "pseudonym", "personal"] | None = None
+    relationships: list[_Relationship] = Field(default_factory=list)
+    quality: list[_Quality] = Field(default_factory=list)
+    customProperties: list[_Custom] = Field(default_factory=list)
+
+
+class _Table(_Strict):
+    name: str
+    physicalName: str
+    logicalType: Literal["object"] = "object"
+    description: str
+    dataGranularityDescription: str
+    properties: list[_Property] = Field(min_length=1)
+    quality: list[_Quality] = Field(default_factory=list)
+
+
+class _Retention(_Strict):
+    property: Literal["retention"]
+    value: int
+    unit: Literal["d"]
+
+
+class _Description(_Strict):
+    purpose: str
+    limitations: str | None = None
+    usage: str | None = None
+
+
+class _Document(_Strict):
+    apiVersion: Literal["v3.0.2", "v3.1.0"]
+    kind: Literal["DataContract"]
+    id: str
+    name: str
+    version: str
+    status: Literal["active", "draft", "deprecated"]
+    domain: str
+    description: _Description
+    schema_: list[_Table] = Field(alias="schema", min_length=1, max_length=1)
+    slaProperties: list[_Retention] = Field(default_factory=list, max_length=1)
+    customProperties: list[_Custom] = Field(default_factory=list)
+
+
+def read_contract(path: Path) -> Contract:
+    """Read one contract file.
+
+    Raises:
+        ContractError: it is not valid YAML, has a key without a meaning, or contradicts itself; the message
+            names the file and the place in it.
+    """
+    try:
+        document = _Document.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return _contract(document)
+    except yaml.YAMLError as error:
+        raise ContractError(f"{path}: not valid YAML: {error}", "Mend the indentation or quoting.") from error
+    except ValidationError as error:
+        places = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise ContractError(
+            f"{path}: {places}", "docs/contracts.md lists the keys a contract may have."
+        ) from error
+    except ContractError as error:
+        raise ContractError(f"{path}: {error.message}", error.hint) from error
+
+
+def _contract(document: _Document) -> Contract:
+    table = document.schema_[0]
+    custom = _custom(
+        document.customProperties,
+        {"fileName", "computeHome", "quarantineTolerance", "allowEmpty", "deliveryDateColumn"},
+    )
+    if "fileName" not in custom:
+        raise ContractError("customProperties lacks fileName.", "Name the file of the delivery to read.")
+    home = custom.get("computeHome", "warehouse")
+    if home not in ("warehouse", "lake"):
+        raise ContractError(f"computeHome is {home!r}.", "Write warehouse (Postgres) or lake (DuckDB).")
+    contract = Contract(
+        source=document.domain,
+        name=table.name,
+        file_name=str(custom["fileName"]),
+        description=document.description.purpose.strip(),
+        grain=table.dataGranularityDescription,
+        version=document.version,
+        columns=tuple(_column(p) for p in table.properties),
+        rules=tuple(_rules(table)),
+        compute_home=home,
+        retention_days=document.slaProperties[0].value if document.slaProperties else None,
+        quarantine_tolerance=float(custom.get("quarantineTolerance", 0.0)),
+        allow_empty=bool(custom.get("allowEmpty", False)),
+        delivery_date_column=custom.get("deliveryDateColumn"),
+    )
+    _check(contract, table)
+    return contract
+
+
+def _check(contract: Contract, table: _Table) -> None:
+    if table.physicalName != contract.table:
+        raise ContractError(f"physicalName is {table.physicalName!r}.", f"Call the table {contract.table!r}.")
+    if not contract.key:
+        raise ContractError("no column has primaryKey.", "Mark the columns that identify a row.")
+    for what, names in (
+        ("name", [c.name for c in contract.columns]),
+        ("sourceName", [c.raw_name for c in contract.columns]),
+        ("rule name", [r.name for r in contract.rules]),
+    ):
+        doubled = sorted({n for n in names if names.count(n) > 1})
+        if doubled:
+            raise ContractError(f"{what} occurs twice: {', '.join(doubled)}.", "Give each its own.")
+    for rule in contract.rules:
+        for column in rule.columns:
+            contract.column(column)
+    if contract.delivery_date_column:
+        contract.column(contract.delivery_date_column)
+
+
+def _column(prop: _Property) -> Column:
+    custom = _custom(prop.customProperties, {"sourceName", "sourceFormat", "indexed"})
+    column_type = parse_type(prop.physicalType)
+    if LOGICAL_TYPES[column_type.name] != prop.logicalType:
+        raise ContractError(
+            f"{prop.name}: logicalType {prop.logicalType} does not fit physicalType {prop.physicalType}.",
+            f"Write logicalType: {LOGICAL_TYPES[column_type.name]}.",
+        )
+    if len(prop.relationships) > 1:
+        raise ContractError(f"{prop.name}: two relationships.", "A column may point to one table.")
+    return Column(
+        name=prop.name,
+        source_name=str(custom.get("sourceName", prop.name)),
+        type=column_type,
+        description=prop.description,
+        required=prop.required or prop.primaryKey,
+        key_position=(prop.primaryKeyPosition or 1) if prop.primaryKey else None,
+        pii=_PII[prop.classification],
+        references=_reference(prop.relationships[0]) if prop.relationships else None,
+        source_format=custom.get("sourceFormat"),
+        indexed=bool(custom.get("indexed", False)),
+        partitioned=prop.partitioned,
+    )
+
+
+def parse_type(text: str) -> ColumnType:
+    """``numeric(12,2)`` and the like.
+
+    Raises:
+        ContractError: the type is not one this project knows.
+    """
+    match = re.fullmatch(r"(\w+)(?: precision)?(?:\((\d+),(\d+)\))?", text)
+    name = match.group(1) if match else text
+    if match is None or name not in LOGICAL_TYPES or (name == "numeric") != bool(match.group(2)):
+        raise ContractError(f"unknown physicalType {text!r}.", f"One of {', '.join(LOGICAL_TYPES)}.")
+    if name == "numeric":
+        return ColumnType(name, int(match.group(2)), int(match.group(3)))
+    return ColumnType(name)
+
+
+def _reference(relationship: _Relationship) -> Reference:
+    custom = _custom(relationship.customProperties, {"severity"})
+    table, _, column = relationship.to.partition(".")
+    if not column:
+        raise ContractError(f"relationship to {relationship.to!r}.", "Write table.column.")
+    return Reference(table, column, custom.get("severity", "hard"))
+
+
+def _rules(table: _Table) -> list[Rule]:
+    rules = [_rule(q, ()) for q in table.quality]
+    for prop in table.properties:
+        rules += [_rule(q, (prop.name,)) for q in prop.quality]
+    return rules
+
+
+def _rule(quality: _Quality, columns: tuple[str, ...]) -> Rule:
+    arguments = dict(quality.arguments)
+    columns = tuple(arguments.pop("properties", columns))
+    kind = _kind(quality, arguments)
+    if kind == "row_count":
+        arguments = {"minimum": quality.mustBeGreaterOrEqualTo or 1}
+    elif kind == "sql":
+        arguments = {"query": quality.query}
+    elif kind == "accepted_values":
+        arguments = {"values": arguments["validValues"]}
+    if quality.severity == "row" and kind not in ("not_null", "accepted_values", "range", "pattern"):
+        raise ContractError(
+            f"rule {quality.name}: a {kind} rule cannot be decided row by row.", "Make it hard or soft."
+        )
+    return Rule(quality.name, kind, quality.severity, columns, arguments, quality.description)
+
+
+def _kind(quality: _Quality, arguments: dict[str, Any]) -> RuleKind:
+    if quality.type == "sql":
+        if not quality.query:
+            raise ContractError(f"rule {quality.name}: no query.", "Write a SELECT of the broken rows' keys.")
+        return "sql"
+    if quality.metric in _METRICS:
+        return _METRICS[quality.metric]
+    kinds: dict[frozenset[str], RuleKind] = {
+        frozenset({"validValues"}): "accepted_values",
+        frozenset({"pattern"}): "pattern",
+        frozenset({"minimum"}): "range",
+        frozenset({"maximum"}): "range",
+        frozenset({"minimum", "maximum"}): "range",
+    }
+    kind = kinds.get(frozenset(arguments)) if quality.metric == "invalidValues" else None
+    if kind is None:
+        raise ContractError(
+            f"rule {quality.name}: metric {quality.metric} with arguments {sorted(arguments)}.",
+            "invalidValues takes validValues, pattern, or minimum and/or maximum.",
+        )
+    return kind
+
+
+def _custom(properties: list[_Custom], known: set[str]) -> dict[str, Any]:
+    unknown = sorted({p.property for p in properties} - known)
+    if unknown:
+        raise ContractError(
+            f"unknown customProperties {', '.join(unknown)}.", f"Known here: {', '.join(sorted(known))}."
+        )
+    return {p.property: p.value for p in properties}
