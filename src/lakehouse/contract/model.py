@@ -89,7 +89,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Contract:
-    """One landed table. ``table`` is its name in every schema and namespace, ``name`` its name in the source."""
+    """One landed table: ``table`` is its name in every schema, ``name`` its name in the source."""
 
     source: str
     name: str

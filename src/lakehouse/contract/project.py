@@ -23,7 +23,7 @@ class Project:
 
     @classmethod
     def load(cls, root: Path | None = None) -> Project:
-        """Read ``contracts/`` and ``sql/gold/`` below ``root`` (default: ``LAKEHOUSE_PROJECT`` or the checkout).
+        """Read ``contracts/`` and ``sql/gold/`` below ``root`` (see :func:`project_root`).
 
         Raises:
             ContractError: a file is not valid, or contracts contradict each other.
@@ -57,7 +57,7 @@ class Project:
             return tuple(mine[t] for t in TopologicalSorter(graph).static_order())
         except CycleError as error:
             raise ContractError(
-                f"Foreign keys go round: {error.args[1]}.", "Make one of them soft."
+                f"Circular foreign keys: {error.args[1]}.", "Make one of them soft."
             ) from error
 
     def models(self, source: str) -> tuple[GoldModel, ...]:
