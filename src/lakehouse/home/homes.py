@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
@@ -104,5 +104,6 @@ class Homes:
                 "s3.region": self.s3.region,
             },
         )
-        catalog.engine = bind if bind is not None else self.engine
+        # The catalog only ever calls what engines and connections have in common.
+        catalog.engine = cast(Engine, bind if bind is not None else self.engine)
         return catalog
