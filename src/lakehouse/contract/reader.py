@@ -34,8 +34,6 @@ _PII: dict[str | None, Pii] = {
     "pseudonym": "pseudonym",
     "personal": "personal",
 }
-# The C loader reads ten contracts in 0.1 s instead of 0.8: every DAG file parse pays this.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _METRICS: dict[str, RuleKind] = {
     "nullValues": "not_null",
     "duplicateValues": "unique",
@@ -131,7 +129,7 @@ def read_contract(path: Path) -> Contract:
             names the file and the place in it.
     """
     try:
-        document = _Document.model_validate(yaml.load(path.read_text(encoding="utf-8"), _LOADER))
+        document = _Document.model_validate(_parse(path.read_text(encoding="utf-8")))
         return _contract(document)
     except yaml.YAMLError as error:
         raise ContractError(f"{path}: not valid YAML: {error}", "Mend the indentation or quoting.") from error
@@ -142,6 +140,11 @@ def read_contract(path: Path) -> Contract:
         ) from error
     except ContractError as error:
         raise ContractError(f"{path}: {error.message}", error.hint) from error
+
+
+def _parse(text: str) -> Any:
+    """Safe YAML by the C loader: ten contracts in 0.1 s instead of 0.8, and every DAG file parse pays this."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
 
 
 def _contract(document: _Document) -> Contract:
