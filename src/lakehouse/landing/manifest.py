@@ -1,0 +1,122 @@
+"""The manifest: a delivery exists from the moment its manifest does, with exactly the bytes it names."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lakehouse.errors import LakehouseError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MANIFEST_NAME = "_manifest.json"
+_ROOT = "landing"
+
+
+class ManifestFile(BaseModel):
+    """One file of a delivery: the table it holds, where it is and which bytes it must have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str = Field(description="name of the table in its source, such as orders")
+    key: str
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Manifest(BaseModel):
+    """All files of a delivery."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    partition_key: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    landed_at: datetime
+    files: tuple[ManifestFile, ...]
+
+    @classmethod
+    def of(cls, source: str, partition_key: str, files: list[ManifestFile]) -> Manifest:
+        """A manifest of now, its files in the order of their keys."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        ordered = tuple(sorted(files, key=lambda f: f.key))
+        return cls(source=source, partition_key=partition_key, landed_at=now, files=ordered)
+
+    def same_content(self, other: Manifest) -> bool:
+        """Whether both name the same bytes; when they were landed does not matter."""
+        return self.model_dump(exclude={"landed_at"}) == other.model_dump(exclude={"landed_at"})
+
+    def file(self, table: str) -> ManifestFile | None:
+        """The delivery's file of a table (its name in the source), None when it has none."""
+        return next((f for f in self.files if f.table == table), None)
+
+
+def delivery_prefix(source: str, partition_key: str) -> str:
+    """``landing/<source>/dt=<partition_key>/``, where all files of a delivery are."""
+    return f"{_ROOT}/{source}/dt={partition_key}/"
+
+
+def manifest_key(source: str, partition_key: str) -> str:
+    """The key of a delivery's manifest."""
+    return delivery_prefix(source, partition_key) + MANIFEST_NAME
+
+
+def checked_partition_key(text: str) -> str:
+    """``text`` when it is a date written ``YYYY-MM-DD``.
+
+    Raises:
+        LakehouseError: it is not.
+    """
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise LakehouseError(f"{text!r} is not a date of a delivery.", "Write it as YYYY-MM-DD, such as 2018-10-17.")
+
+
+def read_manifest(s3: S3Client, bucket: str, source: str, partition_key: str) -> Manifest | None:
+    """The manifest of a delivery; None while there is no such delivery (or not yet all of it).
+
+    Raises:
+        LakehouseError: there is one that cannot be read.
+    """
+    key = manifest_key(source, partition_key)
+    try:
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "NoSuchBucket", "404"}:
+            return None
+        raise
+    try:
+        return Manifest.model_validate_json(body)
+    except ValidationError as error:
+        raise LakehouseError(
+            f"s3://{bucket}/{key} is not a manifest ({error.error_count()} problems).",
+            f"Delete that object and land the files again: lakehouse land {source} --date {partition_key}",
+        ) from error
+
+
+def write_manifest(s3: S3Client, bucket: str, manifest: Manifest) -> None:
+    """Make a delivery visible."""
+    s3.put_object(
+        Bucket=bucket,
+        Key=manifest_key(manifest.source, manifest.partition_key),
+        Body=(manifest.model_dump_json(indent=2) + "\n").encode(),
+        ContentType="application/json",
+    )
+
+
+def list_partitions(s3: S3Client, bucket: str, source: str) -> list[str]:
+    """Partition keys of all visible deliveries of a source, oldest first."""
+    found: list[str] = []
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{_ROOT}/{source}/dt=")
+    for page in pages:
+        for entry in page.get("Contents", []):
+            folder, _, name = entry["Key"].rpartition("/")
+            if name == MANIFEST_NAME:
+                found.append(folder.rpartition("dt=")[2])
+    return sorted(found)

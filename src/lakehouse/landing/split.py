@@ -1,0 +1,158 @@
+"""A file of events that covers several days becomes one file per day, while it streams by."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from io import BufferedIOBase
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.contract import Column, Contract
+from lakehouse.landing.defects import defect
+from lakehouse.landing.delimited import SOURCE_LINE
+
+#: Speed over size: landed files are read once.
+_GZIP_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class DayFile:
+    """One day of events, gzip-compressed CSV with the original header."""
+
+    partition_key: str
+    path: Path
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class DaySplitter:
+    """Writes each batch's rows to the file of their day. Days may interleave; order within a day is kept.
+
+    The same rows give the same bytes: no name or time goes into the gzip header.
+    """
+
+    def __init__(self, contract: Contract, folder: Path, file: str) -> None:
+        self._contract = contract
+        self._column = contract.column(contract.partition_column or "")
+        self._folder = folder
+        self._file = file
+        self._open: dict[str, BufferedIOBase] = {}
+        self._rows: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._open.values():
+            stream.close()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Append a batch of :func:`~lakehouse.landing.delimited.read_batches`.
+
+        Raises:
+            FileDefect: a row's time cannot be read, so its day is not known.
+        """
+        days = self._days(batch)
+        rows = batch.drop_columns([SOURCE_LINE])
+        distinct = pc.unique(days).to_pylist()
+        for day in distinct:
+            part = rows if len(distinct) == 1 else rows.filter(pc.equal(days, day))
+            frame = cast(pl.DataFrame, pl.from_arrow(part))
+            frame.write_csv(self._stream(day), include_header=False)
+            self._rows[day] += part.num_rows
+
+    def finish(self) -> list[DayFile]:
+        """Close the files; one entry per day, in order of the days."""
+        for stream in self._open.values():
+            stream.close()
+        return [self._described(day) for day in sorted(self._open)]
+
+    def _stream(self, day: str) -> BufferedIOBase:
+        if day not in self._open:
+            path = self._path(day)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._open[day] = _gzip_writer(path)
+            self._rows[day] = 0
+            header = ",".join(column.source_name for column in self._contract.columns)
+            self._open[day].write(f"{header}\n".encode())
+        return self._open[day]
+
+    def _path(self, day: str) -> Path:
+        return self._folder / day / self._contract.file_name
+
+    def _described(self, day: str) -> DayFile:
+        path = self._path(day)
+        with path.open("rb") as stream:
+            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+        return DayFile(day, path, self._rows[day], path.stat().st_size, checksum)
+
+    def _days(self, batch: pa.RecordBatch) -> pa.StringArray:
+        """The day (``YYYY-MM-DD``) of every row."""
+        values = batch.column(self._column.raw_name)
+        pattern, width, layout = _day_format(self._column)
+        readable = pc.match_substring_regex(values, pattern)
+        broken = pc.index(readable, pa.scalar(False)).as_py()
+        if broken >= 0:
+            raise self._unreadable(batch, broken)
+        written = pc.utf8_slice_codeunits(values, 0, width)
+        names = pc.unique(written)
+        days = [_iso_day(name, layout) for name in names.to_pylist()]
+        if None in days:
+            first = pc.index(written, names[days.index(None)]).as_py()
+            raise self._unreadable(batch, first)
+        found = pc.index_in(written, value_set=names)
+        return cast(pa.StringArray, pa.array(days, pa.string()).take(found))
+
+    def _unreadable(self, batch: pa.RecordBatch, row: int) -> Exception:
+        expected = self._column.source_format or "yyyy-MM-dd …"
+        return defect(
+            self._file,
+            f"the time is not written as {expected}, so the row's day is not known",
+            "Mend or remove the row.",
+            line=batch.column(SOURCE_LINE)[row].as_py(),
+            column=self._column.source_name,
+        )
+
+
+def split_by_day(
+    batches: Iterator[pa.RecordBatch], contract: Contract, folder: Path, file: str
+) -> list[DayFile]:
+    """Write each day of a stream of events to ``folder/<day>/<contract.file_name>``.
+
+    Raises:
+        FileDefect: the stream is broken, or a row's day cannot be told.
+    """
+    with DaySplitter(contract, folder, file) as splitter:
+        for batch in batches:
+            splitter.add(batch)
+        return splitter.finish()
+
+
+def _gzip_writer(path: Path) -> BufferedIOBase:
+    return gzip.GzipFile(filename="", fileobj=path.open("wb"), mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
+
+
+def _day_format(column: Column) -> tuple[str, int, str]:
+    """Pattern of the whole value, length of its part that names the day, and that part's layout."""
+    if column.source_format == "yyMMddHH":
+        return r"^\d{6}([01]\d|2[0-3])$", 6, "%y%m%d"
+    return r"^\d{4}-\d{2}-\d{2}", 10, "%Y-%m-%d"
+
+
+def _iso_day(text: str, layout: str) -> str | None:
+    try:
+        return datetime.strptime(text, layout).date().isoformat()  # noqa: DTZ007 (a date has no zone)
+    except ValueError:
+        return None
