@@ -36,6 +36,12 @@ from changed.olist_products as products
 inner join ods.olist_order_items as items on products.product_id = items.product_id
 union
 select items.order_id
+from changed.olist_product_category_translation as translations
+inner join ods.olist_products as products
+    on translations.product_category_name = products.product_category_name
+inner join ods.olist_order_items as items on products.product_id = items.product_id
+union
+select items.order_id
 from changed.olist_sellers as sellers
 inner join ods.olist_order_items as items on sellers.seller_id = items.seller_id
 union

@@ -1,0 +1,3 @@
+-- Sellers that changed.
+select distinct sellers.seller_id
+from changed.olist_sellers as sellers
