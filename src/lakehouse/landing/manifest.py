@@ -75,7 +75,9 @@ def checked_partition_key(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise LakehouseError(f"{text!r} is not a date of a delivery.", "Write it as YYYY-MM-DD, such as 2018-10-17.")
+    raise LakehouseError(
+        f"{text!r} is not a date of a delivery.", "Write it as YYYY-MM-DD, such as 2018-10-17."
+    )
 
 
 def read_manifest(s3: S3Client, bucket: str, source: str, partition_key: str) -> Manifest | None:

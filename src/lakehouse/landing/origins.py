@@ -1,4 +1,4 @@
-"""Where a source's files come from and what they may be called. A source not named here needs nothing here."""
+"""Where a source's files come from and what they may be called. Other sources need no entry here."""
 
 from __future__ import annotations
 

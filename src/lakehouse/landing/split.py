@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import IO, Self, cast
 
 import polars as pl
 import pyarrow as pa
@@ -46,8 +46,9 @@ class DaySplitter:
         self._column = contract.column(contract.partition_column or "")
         self._folder = folder
         self._file = file
-        self._open: dict[str, BufferedIOBase] = {}
+        self._open: dict[str, IO[bytes]] = {}
         self._rows: dict[str, int] = {}
+        self._closing = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -55,8 +56,7 @@ class DaySplitter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in self._open.values():
-            stream.close()
+        self._closing.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Append a batch of :func:`~lakehouse.landing.delimited.read_batches`.
@@ -66,28 +66,31 @@ class DaySplitter:
         """
         days = self._days(batch)
         rows = batch.drop_columns([SOURCE_LINE])
-        distinct = pc.unique(days).to_pylist()
+        distinct = [str(day) for day in pc.unique(days).to_pylist()]
         for day in distinct:
-            part = rows if len(distinct) == 1 else rows.filter(pc.equal(days, day))
+            part = rows if len(distinct) == 1 else rows.filter(pc.equal(days, pa.scalar(day)))
             frame = cast(pl.DataFrame, pl.from_arrow(part))
             frame.write_csv(self._stream(day), include_header=False)
             self._rows[day] += part.num_rows
 
     def finish(self) -> list[DayFile]:
         """Close the files; one entry per day, in order of the days."""
-        for stream in self._open.values():
-            stream.close()
+        self._closing.close()
         return [self._described(day) for day in sorted(self._open)]
 
-    def _stream(self, day: str) -> BufferedIOBase:
+    def _stream(self, day: str) -> IO[bytes]:
         if day not in self._open:
-            path = self._path(day)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[day] = _gzip_writer(path)
+            self._open[day] = self._created(self._path(day))
             self._rows[day] = 0
             header = ",".join(column.source_name for column in self._contract.columns)
             self._open[day].write(f"{header}\n".encode())
         return self._open[day]
+
+    def _created(self, path: Path) -> IO[bytes]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stored = self._closing.enter_context(path.open("wb"))
+        packed = gzip.GzipFile(filename="", fileobj=stored, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
+        return cast(IO[bytes], self._closing.enter_context(packed))
 
     def _path(self, day: str) -> Path:
         return self._folder / day / self._contract.file_name
@@ -108,12 +111,12 @@ class DaySplitter:
             raise self._unreadable(batch, broken)
         written = pc.utf8_slice_codeunits(values, 0, width)
         names = pc.unique(written)
-        days = [_iso_day(name, layout) for name in names.to_pylist()]
+        days = [_iso_day(str(name), layout) for name in names.to_pylist()]
         if None in days:
             first = pc.index(written, names[days.index(None)]).as_py()
             raise self._unreadable(batch, first)
         found = pc.index_in(written, value_set=names)
-        return cast(pa.StringArray, pa.array(days, pa.string()).take(found))
+        return pa.array(days, pa.string()).take(found)
 
     def _unreadable(self, batch: pa.RecordBatch, row: int) -> Exception:
         expected = self._column.source_format or "yyyy-MM-dd …"
@@ -140,10 +143,6 @@ def split_by_day(
         return splitter.finish()
 
 
-def _gzip_writer(path: Path) -> BufferedIOBase:
-    return gzip.GzipFile(filename="", fileobj=path.open("wb"), mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
-
-
 def _day_format(column: Column) -> tuple[str, int, str]:
     """Pattern of the whole value, length of its part that names the day, and that part's layout."""
     if column.source_format == "yyMMddHH":
@@ -153,6 +152,6 @@ def _day_format(column: Column) -> tuple[str, int, str]:
 
 def _iso_day(text: str, layout: str) -> str | None:
     try:
-        return datetime.strptime(text, layout).date().isoformat()  # noqa: DTZ007 (a date has no zone)
+        return datetime.strptime(text, layout).date().isoformat()
     except ValueError:
         return None

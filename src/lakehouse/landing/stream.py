@@ -39,7 +39,7 @@ Source = str | Path | Readable
 class Digest:
     """Size and SHA-256 of the bytes as stored (that is, compressed), complete once the file has been read."""
 
-    bytes: int = 0
+    size: int = 0
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @property
@@ -49,7 +49,7 @@ class Digest:
 
     def add(self, data: bytes) -> None:
         """Count and hash the next bytes."""
-        self.bytes += len(data)
+        self.size += len(data)
         self._hash.update(data)
 
 
