@@ -23,8 +23,8 @@ def read_landed(
     """Stream a landed file from the store, as :func:`~lakehouse.landing.delimited.read_batches` does.
 
     Raises:
-        FileDefect: the file is broken, or (after the last batch) its bytes are not those of the manifest: what
-            has been read must then be thrown away.
+        FileDefect: the file is broken, or (after the last batch) its bytes are not those of the manifest;
+            what has been read must then be thrown away.
     """
     digest = Digest()
     body = s3.get_object(Bucket=bucket, Key=landed.key)["Body"]
