@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +59,21 @@ class GoldModel:
     references: dict[str, str]
     rules: tuple[Rule, ...]
     sql: str
-    text: str
+
+    @cached_property
+    def gold_references(self) -> frozenset[str]:
+        """The other gold tables this one reads (its own served rows not counted)."""
+        return frozenset(_reads("gold", self.sql)) - {self.table}
+
+    @cached_property
+    def ods_references(self) -> frozenset[str]:
+        """The ODS tables this one reads."""
+        return frozenset(_reads("ods", self.sql))
+
+
+def _reads(schema: str, sql: str) -> list[str]:
+    """Tables of a schema in a query. A pattern, because DAG files need this and must not wait for a parser."""
+    return re.findall(rf"\b(?:from|join)\s+{schema}\.(\w+)", re.sub(r"--[^\n]*", "", sql), re.IGNORECASE)
 
 
 def read_gold(path: Path) -> GoldModel:
@@ -96,5 +111,4 @@ def read_gold(path: Path) -> GoldModel:
             Rule(r.name, "sql", r.severity, (), {"query": r.sql}, r.description) for r in header.rules
         ),
         sql=match.group(2).strip().rstrip(";"),
-        text=text,
     )

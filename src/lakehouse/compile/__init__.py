@@ -1,0 +1,1 @@
+"""Contract → DDL, conform SQL, schemas, rules, pages. Pure functions: nothing here touches a disk or a server."""

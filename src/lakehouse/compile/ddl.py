@@ -1,0 +1,80 @@
+"""DDL of RAW and ODS, compiled from a contract. Every statement is safe to repeat."""
+
+from __future__ import annotations
+
+from lakehouse.contract import Contract
+from lakehouse.contract.model import PARTITION_COLUMN
+
+_BANNER = "-- Compiled from contracts/{source}/{name}.yaml by `make generate`. Do not edit.\n"
+_RAW_TECHNICAL = {
+    "_batch_id": "uuid not null",
+    "_source_key": "text not null",
+    "_source_hash": "text not null",
+    "_source_line": "bigint not null",
+    "_ingested_at": "timestamptz not null",
+}
+_ODS_TECHNICAL = {"_batch_id": "uuid", "_source_line": "bigint", "_publish_id": "bigint"}
+
+
+def banner(contract: Contract) -> str:
+    """The first line of every compiled file."""
+    return _BANNER.format(source=contract.source, name=contract.name)
+
+
+def literal(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def raw_columns(contract: Contract) -> dict[str, str]:
+    """RAW: column → type. Text as landed, then the technical columns."""
+    return {c.raw_name: "text" for c in contract.columns} | _RAW_TECHNICAL
+
+
+def ods_columns(contract: Contract) -> dict[str, str]:
+    """ODS: column → type, without constraints. Event tables carry the delivery's date."""
+    columns = {c.name: c.type.sql for c in contract.columns} | _ODS_TECHNICAL
+    return columns | ({PARTITION_COLUMN: "date"} if contract.partition_column else {})
+
+
+def raw_ddl(contract: Contract) -> str:
+    """RAW, partitioned by batch: a batch is attached or dropped in milliseconds.
+
+    Source columns may be null only because a contract can gain a column after a batch has landed.
+    """
+    table = f"raw.{contract.table}"
+    body = ",\n".join(f"    {name} {sql_type}" for name, sql_type in raw_columns(contract).items())
+    evolve = "".join(
+        f"alter table {table} add column if not exists {c.raw_name} text;\n" for c in contract.columns
+    )
+    return (
+        f"{banner(contract)}create table if not exists {table} (\n{body}\n) partition by list (_batch_id);\n"
+        f"{evolve}"
+        f"comment on table {table} is {literal(contract.description + ' As landed, all text.')};\n"
+    )
+
+
+def ods_ddl(contract: Contract) -> str:
+    """ODS: typed, keyed, one row per key. Event tables are partitioned by the delivery's date."""
+    table = f"ods.{contract.table}"
+    required = {c.name for c in contract.columns if c.required} | {*_ODS_TECHNICAL, PARTITION_COLUMN}
+    lines = [
+        f"    {name} {sql_type}{' not null' if name in required else ''}"
+        for name, sql_type in ods_columns(contract).items()
+    ]
+    key = (*contract.key, PARTITION_COLUMN) if contract.partition_column else contract.key
+    lines.append(f"    primary key ({', '.join(key)})")
+    partitioned = f" partition by list ({PARTITION_COLUMN})" if contract.partition_column else ""
+    statements = [f"create table if not exists {table} (\n" + ",\n".join(lines) + f"\n){partitioned};"]
+    statements += [
+        f"alter table {table} add column if not exists {c.name} {c.type.sql};" for c in contract.columns
+    ]
+    indexed = ["_publish_id", *(c.name for c in contract.columns if c.indexed)]
+    statements += [
+        f"create index if not exists {contract.table}_{name}_idx on {table} ({name});" for name in indexed
+    ]
+    statements.append(f"comment on table {table} is {literal(f'{contract.description} {contract.grain}')};")
+    statements += [
+        f"comment on column {table}.{c.name} is {literal(c.description)};" for c in contract.columns
+    ]
+    return banner(contract) + "\n".join(statements) + "\n"

@@ -1,0 +1,59 @@
+"""Everything that is compiled from contracts and gold headers and committed, as path → text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lakehouse.compile.conform import DIALECTS, conform_sql
+from lakehouse.compile.ddl import ods_ddl, raw_ddl
+from lakehouse.compile.pages import dictionary_page, lineage_page
+from lakehouse.compile.suites import suite_files
+from lakehouse.contract import Project
+
+#: Folders that hold nothing but generated files: what is not generated there is deleted.
+OWNED = ("sql/raw", "sql/ods", "great_expectations/expectations")
+
+
+def generated_files(project: Project) -> dict[str, str]:
+    """Path below the project's root → text, for all generated files."""
+    files = {}
+    for contract in project.contracts.values():
+        files[f"sql/raw/{contract.table}.sql"] = raw_ddl(contract)
+        files[f"sql/ods/{contract.table}.sql"] = ods_ddl(contract)
+        for dialect in DIALECTS:
+            files[conform_path(contract.table, dialect)] = conform_sql(contract, dialect)
+    files["docs/data-dictionary.md"] = dictionary_page(project)
+    files["docs/lineage.md"] = lineage_page(project)
+    return files | suite_files(project)
+
+
+def conform_path(table: str, dialect: str) -> str:
+    """Where the conform query of a table for one engine is kept."""
+    return f"sql/ods/{table}.conform.{dialect}.sql"
+
+
+def write_all(project: Project, check: bool = False) -> list[str]:
+    """Write the generated files that are missing or stale; with ``check`` only name them.
+
+    Returns the changed (with ``check``: stale) paths, sorted.
+    """
+    wanted = generated_files(project)
+    present = {
+        str(path.relative_to(project.root))
+        for folder in OWNED
+        for path in (project.root / folder).rglob("*")
+        if path.is_file() and path.suffix in (".sql", ".json")
+    }
+    surplus = sorted(present - wanted.keys())
+    stale = sorted(p for p, text in wanted.items() if _text(project.root / p) != text)
+    if not check:
+        for path in stale:
+            (project.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (project.root / path).write_text(wanted[path], encoding="utf-8")
+        for path in surplus:
+            (project.root / path).unlink()
+    return sorted(stale + surplus)
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
