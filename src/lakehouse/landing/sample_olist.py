@@ -130,7 +130,7 @@ class _Shop:
         approved = purchased + self._seconds({0: 0, 0.02: 300, 0.5: 1_200, 0.6: 3 * _HOUR, 1: 3 * _DAY})
         carrier = approved + self._seconds({0: 2 * _HOUR, 0.5: 1.8 * _DAY, 0.95: 8 * _DAY, 1: 40 * _DAY})
         received = carrier + self._seconds({0: _DAY, 0.5: 6.5 * _DAY, 0.93: 13 * _DAY, 1: 60 * _DAY})
-        promise = dice.curve(size, {0: 3, 0.03: 12, 0.5: 24, 0.9: 35, 1: 80}).astype(np.int64)
+        promise = dice.curve(size, {0: 4, 0.02: 12, 0.12: 18, 0.5: 24, 0.9: 35, 1: 80}).astype(np.int64)
         early = dice.chance(size, 1_359 / 99_441)
         approved = np.where(early, carrier + dice.integers(size, 60, 30 * _HOUR), approved)
         nothing = np.datetime64("NaT", "s")

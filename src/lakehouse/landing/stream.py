@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 #: Decompressed bytes handled at a time. Memory stays at a few of these, whatever the file's size.
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 
