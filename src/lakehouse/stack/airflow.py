@@ -14,7 +14,7 @@ from pathlib import Path
 from lakehouse.errors import StackError
 from lakehouse.stack import postgres
 from lakehouse.stack.network import LOOPBACK
-from lakehouse.stack.state import S3Endpoint, StackHome, StackState, checkout, write_private
+from lakehouse.stack.state import StackHome, StackState, checkout, write_private
 from lakehouse.stack.supervisor import Program
 
 USER = "admin"
@@ -100,7 +100,7 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
 
 def connections(state: StackState, server: postgres.PostgresServer) -> dict[str, str]:
     """The two Airflow connections through which DAGs reach the homes."""
-    s3 = _required_s3(state)
+    s3 = state.store
     warehouse = {
         "conn_type": "postgres",
         "host": LOOPBACK,
@@ -120,12 +120,6 @@ def connections(state: StackState, server: postgres.PostgresServer) -> dict[str,
         "AIRFLOW_CONN_LAKEHOUSE_S3": json.dumps(store),
         "LAKEHOUSE_BUCKET": state.bucket,
     }
-
-
-def _required_s3(state: StackState) -> S3Endpoint:
-    if state.s3 is None:
-        raise StackError("No object store has been chosen yet.", "Start the stack with `lakehouse up`.")
-    return state.s3
 
 
 def _plugins_folder(home: StackHome, project: Path) -> Path:

@@ -108,6 +108,17 @@ class StackState:
     s3: S3Endpoint | None = None
     bucket: str = "lakehouse"
 
+    @property
+    def store(self) -> S3Endpoint:
+        """The object store in use.
+
+        Raises:
+            StackError: none has been chosen yet.
+        """
+        if self.s3 is None:
+            raise StackError("No object store has been chosen yet.", "Start the stack with `lakehouse up`.")
+        return self.s3
+
 
 def _fresh_secrets() -> dict[str, Any]:
     return {

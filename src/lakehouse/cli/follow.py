@@ -1,0 +1,248 @@
+"""Follow partitions through a source's three DAGs, over Airflow's REST API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.errors import LakehouseError, StackError
+
+if TYPE_CHECKING:
+    from lakehouse.cli.progress import RichReporter
+    from lakehouse.stack.airflow_api import AirflowApi
+
+LAYERS = ("bronze", "silver", "gold")
+_POLL_SECONDS = 1.0
+#: How long a consumer may take to start after its event; the scheduler looks every few seconds.
+_EVENT_SECONDS = 180.0
+#: How long a new DAG file may take to be parsed.
+_PARSE_SECONDS = 120.0
+_FAILED = ("failed", "upstream_failed")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed, and what it said."""
+
+    partition_key: str
+    dag_id: str
+    task_id: str
+    message: str
+
+    @property
+    def headline(self) -> str:
+        """One line naming the place."""
+        return f"{self.dag_id} failed for {self.partition_key} in task {self.task_id}:"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the partitions. ``seconds`` is per layer, summed over runs."""
+
+    partitions: list[str]
+    unchanged: list[str]
+    failures: list[Failure]
+    seconds: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return asdict(self)
+
+
+@dataclass
+class _Partition:
+    """One partition on its way."""
+
+    key: str
+    run_id: str
+    since: datetime
+    layer: int = 0
+    #: When the previous layer's run ended; the next one's run is awaited from then on.
+    waiting_from: float | None = None
+    started: bool = False
+    show: Callable[[str], None] = lambda _: None
+    shown: ExitStack = field(default_factory=ExitStack)
+
+
+class Follower:
+    """Triggers a source's partitions and follows every one of them to gold."""
+
+    def __init__(self, api: AirflowApi, source: str, reporter: RichReporter) -> None:
+        self._api, self._source, self._reporter = api, source, reporter
+        self._failures: list[Failure] = []
+        self._unchanged: list[str] = []
+        self._seconds = dict.fromkeys(LAYERS, 0.0)
+
+    def wait_until_known(self) -> None:
+        """Wait until Airflow has parsed the source's DAGs (a few seconds after `up`).
+
+        Raises:
+            StackError: a DAG is missing; shows import errors.
+        """
+        deadline = time.monotonic() + _PARSE_SECONDS
+        missing = [self._dag(layer) for layer in LAYERS]
+        while missing := [dag for dag in missing if not self._api.exists(f"/dags/{dag}")]:
+            errors = [entry["stack_trace"] for entry in self._api.pages("/importErrors", "import_errors")]
+            if errors or time.monotonic() > deadline:
+                raise StackError(
+                    f"Airflow does not know {', '.join(missing)}.\n{''.join(errors)[-3000:]}".strip(),
+                    "Mend the DAG file; `lakehouse logs airflow-dag-processor` tells more.",
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def run(self, keys: list[str]) -> Outcome:
+        """Trigger all keys (Airflow runs as many at once as the DAG allows) and follow them to their end."""
+        under_way = [self._trigger(key) for key in keys]
+        try:
+            while under_way:
+                under_way = [partition for partition in under_way if not self._advance(partition)]
+                if under_way:
+                    time.sleep(_POLL_SECONDS)
+        finally:
+            for partition in under_way:
+                partition.shown.close()
+        return Outcome(keys, self._unchanged, self._failures, self._seconds)
+
+    def _dag(self, layer: str) -> str:
+        return f"{self._source}_{layer}"
+
+    def _trigger(self, key: str) -> _Partition:
+        since = datetime.now(UTC)
+        dag = self._dag(LAYERS[0])
+        if self._api.call("GET", f"/dags/{dag}")["is_paused"]:
+            self._api.call("PATCH", f"/dags/{dag}", json={"is_paused": False})
+        body: dict[str, Any] = {
+            "logical_date": None,
+            "partition_key": key,
+            "conf": {},
+            "note": "lakehouse run",
+        }
+        run = self._api.call("POST", f"/dags/{dag}/dagRuns", json=body)
+        return _Partition(key, run["dag_run_id"], since)
+
+    def _advance(self, partition: _Partition) -> bool:
+        """Look at a partition once; True when it is done or has failed."""
+        layer = LAYERS[partition.layer]
+        if partition.waiting_from is not None:
+            run_id = self._next_run(partition)
+            if run_id is None:
+                return self._gave_up_waiting(partition)
+            partition.run_id, partition.waiting_from = run_id, None
+        run = self._api.call("GET", f"/dags/{self._dag(layer)}/dagRuns/{partition.run_id}")
+        tasks = list(
+            self._api.pages(
+                f"/dags/{self._dag(layer)}/dagRuns/{partition.run_id}/taskInstances", "task_instances"
+            )
+        )
+        self._show(partition, layer, run, tasks)
+        if run["state"] not in ("success", "failed"):
+            return False
+        self._seconds[layer] += float(run["duration"] or 0.0)
+        if run["state"] == "failed":
+            self._failures.append(self._failure(partition, layer, tasks))
+            partition.shown.close()
+            return True
+        return self._to_next_layer(partition)
+
+    def _to_next_layer(self, partition: _Partition) -> bool:
+        layer = LAYERS[partition.layer]
+        done = layer == LAYERS[-1]
+        if not done and not self._emitted(self._dag(layer), partition.run_id):
+            partition.show("nothing new, nothing changed")
+            self._unchanged.append(partition.key)
+            done = True
+        if done:
+            partition.shown.close()
+            return True
+        partition.layer += 1
+        partition.waiting_from = time.monotonic()
+        return False
+
+    def _emitted(self, dag: str, run_id: str) -> bool:
+        """Whether a run has published something: it emits its event after the COMMIT, else none."""
+        events = self._api.call(
+            "GET", "/assets/events", params={"source_dag_id": dag, "source_run_id": run_id}
+        )
+        return bool(events["total_entries"])
+
+    def _next_run(self, partition: _Partition) -> str | None:
+        """The run of the layer at hand that took up the partition's event (events may be coalesced)."""
+        dag = self._dag(LAYERS[partition.layer])
+        recent = self._api.call("GET", f"/dags/{dag}/dagRuns", params={"order_by": "-id", "limit": 100})
+        for run in recent["dag_runs"]:
+            queued = run["queued_at"]
+            if run["partition_key"] == partition.key and queued and _moment(queued) >= partition.since:
+                return str(run["dag_run_id"])
+        return None
+
+    def _gave_up_waiting(self, partition: _Partition) -> bool:
+        layer = LAYERS[partition.layer]
+        partition.show(f"{layer}: waiting for its run")
+        waited = time.monotonic() - (partition.waiting_from or 0.0)
+        if waited < _EVENT_SECONDS:
+            return False
+        message = f"No run took up the event within {_EVENT_SECONDS:.0f} s; is the DAG paused in Airflow?"
+        self._failures.append(Failure(partition.key, self._dag(layer), "(none)", message))
+        partition.shown.close()
+        return True
+
+    def _show(
+        self, partition: _Partition, layer: str, run: dict[str, Any], tasks: list[dict[str, Any]]
+    ) -> None:
+        if run["state"] != "queued" and not partition.started:
+            partition.started = True
+            step = self._reporter.step(f"{self._source} {partition.key}")
+            partition.show = partition.shown.enter_context(step)
+        running = [_label(task) for task in tasks if task["state"] == "running"]
+        done = sum(task["state"] in ("success", "skipped") for task in tasks)
+        names = ", ".join(running[:3]) + (" …" if len(running) > 3 else "")
+        partition.show(f"{layer} {done}/{len(tasks)} {names}".rstrip())
+
+    def _failure(self, partition: _Partition, layer: str, tasks: list[dict[str, Any]]) -> Failure:
+        dag = self._dag(layer)
+        failed = [task for task in tasks if task["state"] == "failed"]
+        if not failed:
+            return Failure(
+                partition.key, dag, "(none)", "The run failed without a failed task; see Airflow's UI."
+            )
+        messages = [self._message(dag, partition.run_id, task) for task in failed]
+        return Failure(partition.key, dag, ", ".join(map(_label, failed)), "\n".join(messages))
+
+    def _message(self, dag: str, run_id: str, task: dict[str, Any]) -> str:
+        """The last error in a task's log."""
+        path = f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+        try:
+            answer = self._api.call(
+                "GET", path, params={"map_index": task["map_index"], "full_content": True}
+            )
+        except LakehouseError as error:
+            return error.message
+        return last_error(answer["content"])
+
+
+def last_error(entries: list[Any]) -> str:
+    """The last exception of a structured task log, else its last error line, else its last lines."""
+    for entry in reversed(entries):
+        details = entry.get("error_detail") if isinstance(entry, dict) else None
+        if details:
+            return f"{details[0]['exc_type']}: {details[0]['exc_value']}"
+    lines = [str(entry.get("event", "")) for entry in entries if isinstance(entry, dict)]
+    errors = [
+        str(entry.get("event", ""))
+        for entry in entries
+        if isinstance(entry, dict) and entry.get("level") in ("error", "critical")
+    ]
+    return "\n".join(errors[-1:] or lines[-10:])
+
+
+def _label(task: dict[str, Any]) -> str:
+    index = task.get("rendered_map_index") or (task["map_index"] if task["map_index"] >= 0 else "")
+    return f"{task['task_id']}[{index}]" if index != "" else str(task["task_id"])
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

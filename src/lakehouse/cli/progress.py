@@ -1,0 +1,111 @@
+"""Show what takes time: live lines on a terminal, plain lines in a log file. Always on stderr."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Task as ProgressTask
+from rich.text import Text
+
+#: In a log file: say after this many seconds that a step is still at work.
+_STILL_SECONDS = 20.0
+
+
+def seconds(value: float) -> str:
+    """``0.8 s``, ``2 min 05 s``."""
+    if value < 60:
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} min {int(value % 60):02d} s"
+
+
+class _Elapsed(TextColumn):
+    """Seconds of a step, shown from the first tenth on."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: ProgressTask) -> Text:
+        return Text(
+            seconds(task.finished_time if task.finished_time is not None else task.elapsed or 0.0), "cyan"
+        )
+
+
+class RichReporter:
+    """Steps, notes and warnings for a person. Steps may run beside each other."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.seconds: dict[str, float] = {}
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}"),
+            TextColumn("[dim]{task.fields[detail]}"),
+            _Elapsed(),
+            console=self.console,
+        )
+        self._live = self.console.is_terminal
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._progress.stop()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Show a step until it ends; a failed one is marked."""
+        started = time.monotonic()
+        with self._live_step(name) if self._live else self._logged_step(name) as detail:
+            yield detail
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+    @contextmanager
+    def _live_step(self, name: str) -> Iterator[Callable[[str], None]]:
+        task: TaskID = self._progress.add_task(name, total=1, detail="")
+        try:
+            yield lambda text: self._progress.update(task, detail=text)
+        except BaseException:
+            self._progress.update(task, description=f"[red]✗ {name}")
+            self._progress.stop_task(task)
+            raise
+        self._progress.update(task, completed=1)
+
+    @contextmanager
+    def _logged_step(self, name: str) -> Iterator[Callable[[str], None]]:
+        started, current, finished = time.monotonic(), [""], threading.Event()
+
+        def remind() -> None:
+            while not finished.wait(_STILL_SECONDS):
+                self._line(f"… {name} {current[0]} ({seconds(time.monotonic() - started)})")
+
+        def detail(text: str) -> None:
+            current[0] = text
+
+        threading.Thread(target=remind, daemon=True).start()
+        mark = "✗"
+        try:
+            yield detail
+            mark = "✓"
+        finally:
+            finished.set()
+            self._line(f"{mark} {name} {current[0]} {seconds(time.monotonic() - started)}")
+
+    def note(self, text: str) -> None:
+        """Something to know."""
+        self._line(f"• {text}")
+
+    def warn(self, text: str) -> None:
+        """Something to worry about."""
+        self.console.print(Text(f"! {text}", "bold yellow"))
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

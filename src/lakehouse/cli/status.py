@@ -1,0 +1,172 @@
+"""`status`: services, layers, freshness."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lakehouse.stack.state import StackState
+
+#: The newest publish of every table; rows of it and what it changed.
+_TABLES = """
+SELECT p.layer, p.source, p.table_name, p.partition_key::text AS partition_key,
+       p.read_rows, p.published_rows, p.quarantined_rows, p.duplicate_rows, p.verdict,
+       p.published_at, round(extract(epoch FROM clock_timestamp() - p.published_at))::bigint AS age_seconds
+FROM ops.last_publish AS p
+ORDER BY array_position(ARRAY['bronze', 'silver', 'gold'], p.layer), p.source, p.table_name
+"""
+_SCHEMA_OF_LAYER = {"bronze": "raw", "silver": "ods", "gold": "gold"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server of the stack, as a person sees it."""
+
+    name: str
+    state: str
+    address: str
+    detail: str
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)
+
+
+def status(
+    json: Annotated[bool, typer.Option("--json", help="For scripts; fails when a service is down.")] = False,
+) -> None:
+    """Show the services, and per table the last publish, its rows and how old it is.
+
+    The exit code is 1 when not everything is up.
+
+    Example: `lakehouse status --json`
+    """
+    from json import dumps
+
+    from lakehouse.cli.context import stack_state
+
+    state = stack_state()
+    found, tables = services(state), last_publishes()
+    if json:
+        typer.echo(dumps({"services": [asdict(s) for s in found], "tables": tables}, default=str, indent=2))
+    else:
+        from rich.console import Console
+
+        console = Console()
+        if not console.is_terminal:
+            console.width = max(console.width, 160)
+        _print_services(console, found)
+        _print_tables(console, tables)
+    if any(service.state not in ("RUNNING", "given") for service in found):
+        raise typer.Exit(1)
+
+
+def services(state: StackState) -> list[Service]:
+    """What the supervisor says, and the store given from outside."""
+    from lakehouse.stack.laptop import airflow_url
+    from lakehouse.stack.state import StackHome
+    from lakehouse.stack.supervisor import Supervisor
+
+    addresses = {
+        "postgres": f"127.0.0.1:{state.ports['postgres']}",
+        "s3": f"{state.store.url} ({state.store.kind})",
+        "airflow-api-server": airflow_url(state),
+    }
+    statuses = Supervisor(StackHome.locate(), state).statuses()
+    if not statuses:
+        return [
+            Service(name, "STOPPED", address, "`lakehouse up` starts it")
+            for name, address in addresses.items()
+        ]
+    given = state.store.kind == "endpoint"
+    return [
+        Service(
+            found.name,
+            "given" if given and found.name == "s3" else found.state,
+            addresses.get(found.name, ""),
+            found.detail,
+        )
+        for found in statuses
+    ]
+
+
+def last_publishes() -> list[dict[str, Any]]:
+    """The newest publish of every table; empty when the warehouse does not answer or is empty."""
+    from lakehouse.cli.sql import query_as_analyst
+    from lakehouse.errors import LakehouseError
+
+    try:
+        result = query_as_analyst(_TABLES)
+    except LakehouseError:
+        return []
+    return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+
+def _print_services(console: Console, found: list[Service]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("service", "state", "address", "since"):
+        table.add_column(heading)
+    for service in found:
+        color = "green" if service.state in ("RUNNING", "given") else "red"
+        table.add_row(service.name, f"[{color}]{service.state}", service.address, service.detail)
+    console.print(table)
+
+
+def _print_tables(console: Console, tables: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    if not tables:
+        console.print("Nothing has been published yet: `lakehouse land olist`, then `lakehouse run olist`.")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("layer", "table", "partition", "verdict", "published"):
+        table.add_column(heading)
+    for heading in ("rows", "quarantined", "duplicates", "age"):
+        table.add_column(heading, justify="right")
+    previous = ""
+    for entry in tables:
+        schema = _SCHEMA_OF_LAYER[entry["layer"]]
+        first = entry["layer"] != previous
+        previous = entry["layer"]
+        table.add_row(
+            f"[bold]{entry['layer']}" if first else "",
+            f"{schema}.{entry['table_name']}",
+            entry["partition_key"],
+            _verdict(entry["verdict"]),
+            _local(entry["published_at"]),
+            *(_count(entry[name]) for name in ("published_rows", "quarantined_rows", "duplicate_rows")),
+            age(entry["age_seconds"]),
+        )
+    console.print(table)
+
+
+def _verdict(verdict: str | None) -> str:
+    colors = {"passed": "green", "warned": "yellow"}
+    return f"[{colors.get(verdict or '', 'red')}]{verdict or ''}"
+
+
+def _local(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def age(seconds: int) -> str:
+    """``45 s``, ``12 min``, ``3 h``, ``5 d``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
