@@ -22,7 +22,7 @@ from lakehouse.home.homes import Homes
 from lakehouse.landing.delimited import read_batches
 from lakehouse.landing.manifest import read_manifest
 from lakehouse.landing.stream import Digest
-from lakehouse.layer.copies import announce_file, csv_feed, record_agreement
+from lakehouse.layer.copies import announce_file, copy_batches, record_agreement
 from lakehouse.layer.ledger import Hop, Wanted, batch_id
 from lakehouse.layer.merge import staged
 from lakehouse.errors import LakehouseError
@@ -40,10 +40,12 @@ def plan(homes: Homes, conn: Connection, project: Project, source: str, partitio
             f"There is no delivery of {source} for {partition_key} (no manifest on {homes.bucket}).",
             f"Land it: lakehouse land {source} --date {partition_key}",
         )
-    known = dict(
+    known: dict[str, bool] = dict(
         conn.execute(
             text("select batch_id::text, superseded_by is null from ops.batch where source = :s"), {"s": source}
-        ).tuples()
+        )
+        .tuples()
+        .all()
     )
     wanted = []
     for contract in project.tables(source):
@@ -87,7 +89,7 @@ def stage(homes: Homes, conn: Connection, contract: Contract, hop: Hop) -> tuple
     batches = read_batches(body, contract, hop.details["key"], digest)
     columns = [c.raw_name for c in contract.columns] + ["_source_line"]
     with lake.parquet_writer(homes, uri, bronze_schema(contract)) as writer:
-        rows = warehouse.copy_in(conn, relation, columns, csv_feed(_tee(batches, writer, hop)))
+        rows = copy_batches(conn, relation, columns, _tee(batches, writer, hop))
     if digest.sha256 != hop.details["sha256"]:
         raise FileDefect(
             f"{hop.details['key']} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",

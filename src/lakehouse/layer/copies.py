@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 import duckdb
+import psycopg2
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.dataset as pads
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, text
 from lakehouse.compile.schemas import arrow_schema
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
-from lakehouse.home.warehouse import copy_out
+from lakehouse.home.warehouse import copy_in, copy_out
 from lakehouse.layer.checksum import checksum_query
 from lakehouse.layer.ledger import Hop
 
@@ -28,12 +29,16 @@ _CSV = pacsv.WriteOptions(include_header=False, quoting_style="all_valid")
 _BLOCK_BYTES = 8 << 20
 
 
-class CsvFeed(io.RawIOBase):
-    """Arrow batches as the CSV that COPY reads, made while it reads: nothing is held but one batch."""
+class _CsvFeed(io.RawIOBase):
+    """Arrow batches as the CSV that COPY reads, made while it reads: nothing is held but one batch.
+
+    psycopg2 turns what goes wrong in here into an error of the server; ``error`` keeps what it was.
+    """
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = batches
         self._pending = memoryview(b"")
+        self.error: Exception | None = None
 
     def readable(self) -> bool:
         """Always."""
@@ -42,12 +47,16 @@ class CsvFeed(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer with the next bytes; 0 at the end."""
         while not self._pending:
-            batch = next(self._batches, None)
+            try:
+                batch = next(self._batches, None)
+            except Exception as error:
+                self.error = error
+                raise
             if batch is None:
                 return 0
             sink = pa.BufferOutputStream()
             pacsv.write_csv(batch, sink, _CSV)
-            self._pending = memoryview(sink.getvalue())
+            self._pending = memoryview(sink.getvalue()).cast("B")
         target = memoryview(buffer).cast("B")
         size = min(len(target), len(self._pending))
         target[:size] = self._pending[:size]
@@ -55,9 +64,21 @@ class CsvFeed(io.RawIOBase):
         return size
 
 
-def csv_feed(batches: Iterator[pa.RecordBatch]) -> io.BufferedReader:
-    """Arrow batches as a file for :func:`lakehouse.home.warehouse.copy_in`."""
-    return io.BufferedReader(CsvFeed(batches), 1 << 20)
+def copy_batches(
+    conn: Connection, relation: str, columns: list[str], batches: Iterator[pa.RecordBatch]
+) -> int:
+    """COPY Arrow batches into a relation while they are made; returns the rows.
+
+    Raises:
+        Exception: whatever making the batches raised.
+    """
+    feed = _CsvFeed(batches)
+    try:
+        return copy_in(conn, relation, columns, io.BufferedReader(feed, 1 << 20))
+    except psycopg2.Error:
+        if feed.error is not None:
+            raise feed.error from None
+        raise
 
 
 def warehouse_to_lake(
@@ -178,7 +199,7 @@ def duckdb_over(homes: Homes, relations: dict[str, list[str]]) -> Iterator[duckd
     """DuckDB with lake files as relations, streamed through pyarrow (no extension to download)."""
     filesystem = homes.filesystem()
     with tempfile.TemporaryDirectory(prefix="lakehouse-duckdb-") as spill:
-        config = {"threads": 2, "memory_limit": "1GB", "temp_directory": spill, "TimeZone": "UTC"}
+        config = {"threads": 2, "memory_limit": "1GB", "temp_directory": spill}
         with duckdb.connect(config=config) as duck:
             for name, uris in relations.items():
                 paths = [uri.removeprefix("s3://") for uri in uris]

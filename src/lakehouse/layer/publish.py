@@ -18,7 +18,8 @@ from lakehouse.layer.merge import staged
 #: Planner statistics are renewed in the publish when at least so many rows changed.
 _ANALYZE_ROWS = 1000
 _SCHEMAS = {"bronze": "raw", "silver": "ods", "gold": "gold"}
-_SUFFIXES = ("", "result", "conformed")
+#: The staged tables of a layer; their views go with them.
+_STAGED = {"bronze": (), "silver": ("", "conformed"), "gold": ("", "result")}
 
 
 def publish(homes: Homes, conn: Connection, project: Project, layer: Layer, hops: list[Hop]) -> None:
@@ -100,10 +101,8 @@ def _check_complete(conn: Connection, lead: Hop, done: dict[str, int]) -> None:
 def _settle(conn: Connection, layer: Layer, hops: list[Hop]) -> None:
     """Ledger: the hops are published, what they took up is consumed, the stage is empty again."""
     lead = next(h for h in hops if h.leads)
-    run_script(
-        conn,
-        "".join(f"drop table if exists {staged(layer, lead.table, s)} cascade;" for s in _SUFFIXES),
-    )
+    for suffix in _STAGED[layer]:
+        run_script(conn, f"drop table if exists {staged(layer, lead.table, suffix)} cascade")
     mark(conn, hops, status="published", published_at=_now(conn))
     consumed = [i for h in hops for i in h.details.get("consumes", [])]
     if consumed:

@@ -7,6 +7,7 @@ is ``stage.silver__<table>__conformed`` (all rows read, with ``_reasons`` and ``
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -18,8 +19,8 @@ from lakehouse.contract import Contract, Project
 from lakehouse.contract.model import PARTITION_COLUMN
 from lakehouse.errors import ContractError
 from lakehouse.home.homes import Homes
-from lakehouse.home.warehouse import copy_in, run_script
-from lakehouse.layer.copies import csv_feed, duckdb_over
+from lakehouse.home.warehouse import run_script
+from lakehouse.layer.copies import copy_batches, duckdb_over
 from lakehouse.layer.ledger import Hop, Wanted
 from lakehouse.layer.merge import Target, copy_delta_to_lake, merge, stage_delta, staged
 
@@ -66,7 +67,7 @@ def plan(conn: Connection, project: Project, source: str, partition_key: str) ->
         if not pending:
             continue
         mode, batches = _input(conn, contract, {b: key for b, (key, _) in pending.items()})
-        files = dict(conn.execute(text(_FILES), {"table": contract.table}).tuples())
+        files = dict(conn.execute(text(_FILES), {"table": contract.table}).tuples().all())
         inputs = [{"batch_id": b, "delivery": key, "files": files[b]} for b, key in sorted(batches.items())]
         for batch, (key, hops) in pending.items():
             details = {"inputs": inputs, "consumes": hops}
@@ -187,7 +188,7 @@ def _conform_in_duckdb(
     with duckdb_over(homes, batches) as duck:
         duck.execute(f"create temporary view raw_input as {union}")
         result = duck.execute(conform_text(project, contract, "duckdb"))
-        copy_in(conn, relation, list(columns), csv_feed(_streamed(result.to_arrow_reader(_DUCKDB_ROWS))))
+        copy_batches(conn, relation, list(columns), _streamed(result.to_arrow_reader(_DUCKDB_ROWS)))
 
 
 def _streamed(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

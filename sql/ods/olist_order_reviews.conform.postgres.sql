@@ -1,0 +1,118 @@
+-- Compiled from contracts/olist/order_reviews.yaml by `make generate`. Do not edit.
+WITH cleaned AS (
+  SELECT
+    NULLIF(TRIM(BOTH ' ' FROM review_id), '') AS review_id,
+    NULLIF(TRIM(BOTH ' ' FROM order_id), '') AS order_id,
+    NULLIF(TRIM(BOTH ' ' FROM review_score), '') AS review_score,
+    NULLIF(TRIM(BOTH ' ' FROM review_comment_title), '') AS review_comment_title,
+    NULLIF(TRIM(BOTH ' ' FROM review_comment_message), '') AS review_comment_message,
+    NULLIF(TRIM(BOTH ' ' FROM review_creation_date), '') AS review_creation_date,
+    NULLIF(TRIM(BOTH ' ' FROM review_answer_timestamp), '') AS review_answered_at,
+    _batch_id,
+    _source_line,
+    _delivery
+  FROM raw_input
+), typed AS (
+  SELECT
+    review_id AS review_id__text,
+    review_id AS review_id,
+    order_id AS order_id__text,
+    order_id AS order_id,
+    review_score AS review_score__text,
+    CASE
+      WHEN review_score ~ '^[+-]?[0-9]{1,5}$'
+      THEN CASE
+        WHEN PG_INPUT_IS_VALID(review_score, 'smallint')
+        THEN CAST(review_score AS SMALLINT)
+      END
+    END AS review_score,
+    review_comment_title AS review_comment_title__text,
+    review_comment_title AS review_comment_title,
+    review_comment_message AS review_comment_message__text,
+    review_comment_message AS review_comment_message,
+    review_creation_date AS review_creation_date__text,
+    CASE
+      WHEN review_creation_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]00:00:00)?$'
+      THEN CASE
+        WHEN PG_INPUT_IS_VALID(SUBSTRING(review_creation_date FROM 1 FOR 10), 'date')
+        THEN CAST(SUBSTRING(review_creation_date FROM 1 FOR 10) AS DATE)
+      END
+    END AS review_creation_date,
+    review_answered_at AS review_answered_at__text,
+    CASE
+      WHEN review_answered_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      THEN CASE
+        WHEN PG_INPUT_IS_VALID(review_answered_at, 'timestamp')
+        THEN CAST(review_answered_at AS TIMESTAMP)
+      END
+    END AS review_answered_at,
+    _batch_id,
+    _source_line,
+    _delivery
+  FROM cleaned
+), judged AS (
+  SELECT
+    review_id,
+    order_id,
+    review_score,
+    review_comment_title,
+    review_comment_message,
+    review_creation_date,
+    review_answered_at,
+    _batch_id,
+    _source_line,
+    _delivery,
+    CONCAT_WS(
+      ', ',
+      CASE WHEN review_id__text IS NULL THEN 'review_id is empty' END,
+      CASE WHEN order_id__text IS NULL THEN 'order_id is empty' END,
+      CASE
+        WHEN review_score__text IS NOT NULL AND review_score IS NULL
+        THEN 'review_score is not a smallint'
+      END,
+      CASE WHEN review_score__text IS NULL THEN 'review_score is empty' END,
+      CASE
+        WHEN review_creation_date__text IS NOT NULL AND review_creation_date IS NULL
+        THEN 'review_creation_date is not a date'
+      END,
+      CASE
+        WHEN review_creation_date__text IS NULL
+        THEN 'review_creation_date is empty'
+      END,
+      CASE
+        WHEN review_answered_at__text IS NOT NULL AND review_answered_at IS NULL
+        THEN 'review_answered_at is not a timestamp'
+      END,
+      CASE WHEN review_answered_at__text IS NULL THEN 'review_answered_at is empty' END,
+      CASE
+        WHEN review_id IS NOT NULL AND NOT (
+          review_id ~ '^[0-9a-f]{32}$'
+        )
+        THEN 'review_id_is_a_hash'
+      END,
+      CASE
+        WHEN review_score IS NOT NULL AND NOT (
+          review_score >= 1 AND review_score <= 5
+        )
+        THEN 'review_score_is_one_to_five'
+      END
+    ) AS _reasons
+  FROM typed
+)
+SELECT
+  review_id,
+  order_id,
+  review_score,
+  review_comment_title,
+  review_comment_message,
+  review_creation_date,
+  review_answered_at,
+  _batch_id,
+  _source_line,
+  _delivery,
+  _reasons,
+  ROW_NUMBER() OVER (
+    PARTITION BY _reasons = '', review_id, order_id
+    ORDER BY _delivery DESC, _source_line DESC, _batch_id
+  ) AS _rank
+FROM judged

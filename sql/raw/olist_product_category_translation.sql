@@ -1,0 +1,13 @@
+-- Compiled from contracts/olist/product_category_translation.yaml by `make generate`. Do not edit.
+create table if not exists raw.olist_product_category_translation (
+    product_category_name text,
+    product_category_name_english text,
+    _batch_id uuid not null,
+    _source_key text not null,
+    _source_hash text not null,
+    _source_line bigint not null,
+    _ingested_at timestamptz not null
+) partition by list (_batch_id);
+alter table raw.olist_product_category_translation add column if not exists product_category_name text;
+alter table raw.olist_product_category_translation add column if not exists product_category_name_english text;
+comment on table raw.olist_product_category_translation is 'English names of the product categories; two categories have none. As landed, all text.';

@@ -1,0 +1,17 @@
+-- Compiled from contracts/olist/sellers.yaml by `make generate`. Do not edit.
+create table if not exists raw.olist_sellers (
+    seller_id text,
+    seller_zip_code_prefix text,
+    seller_city text,
+    seller_state text,
+    _batch_id uuid not null,
+    _source_key text not null,
+    _source_hash text not null,
+    _source_line bigint not null,
+    _ingested_at timestamptz not null
+) partition by list (_batch_id);
+alter table raw.olist_sellers add column if not exists seller_id text;
+alter table raw.olist_sellers add column if not exists seller_zip_code_prefix text;
+alter table raw.olist_sellers add column if not exists seller_city text;
+alter table raw.olist_sellers add column if not exists seller_state text;
+comment on table raw.olist_sellers is 'Sellers and where they are. As landed, all text.';
