@@ -61,8 +61,9 @@ def plan(
 
 def fingerprint(project: Project, model: GoldModel) -> str:
     """Changes when the model's columns, SQL or unit do; comments and rules in the header do not count."""
-    unit = "" if model.affected_by == "all" else project.affected_sql(model.source, model.affected_by)
-    return hashlib.sha256("\n".join([model.sql, unit, repr(model.key), *model.columns]).encode()).hexdigest()
+    units = [] if model.affected_by == "all" else units_in_order(project, model.source, {model.affected_by})
+    queries = [model.sql, *(project.affected_sql(model.source, unit) for unit in units)]
+    return hashlib.sha256("\n".join([*queries, repr(model.key), *model.columns]).encode()).hexdigest()
 
 
 def _is_new(conn: Connection, project: Project, model: GoldModel) -> bool:
@@ -79,8 +80,21 @@ def _is_new(conn: Connection, project: Project, model: GoldModel) -> bool:
 def _affected_inputs(project: Project, model: GoldModel) -> set[str]:
     if model.affected_by == "all":
         return set()
-    names = references(project.affected_sql(model.source, model.affected_by))
+    units = units_in_order(project, model.source, {model.affected_by})
+    names = {n for unit in units for n in references(project.affected_sql(model.source, unit))}
     return {n.partition(".")[2] for n in names if n.startswith("changed.")}
+
+
+def units_in_order(project: Project, source: str, units: set[str]) -> tuple[str, ...]:
+    """The units and those that their queries read, each after those it reads."""
+    graph: dict[str, set[str]] = {}
+    waiting = set(units)
+    while waiting:
+        unit = waiting.pop()
+        names = references(project.affected_sql(source, unit))
+        graph[unit] = {n.partition(".")[2] for n in names if n.startswith("affected.")}
+        waiting |= graph[unit] - graph.keys()
+    return tuple(TopologicalSorter(graph).static_order())
 
 
 def wanted(
@@ -166,28 +180,35 @@ def _prepare_changed(conn: Connection, project: Project, source: str, publish_id
 
 
 def _prepare_affected(conn: Connection, project: Project, source: str, planned: dict[str, Hop]) -> None:
-    units = {
-        (project.gold[t].affected_by, hop.mode == "full")
-        for t, hop in planned.items()
-        if project.gold[t].affected_by != "all"
-    }
-    for unit, in_full in sorted(units):
+    for in_full in (False, True):
+        hops = {t: hop for t, hop in planned.items() if (hop.mode == "full") == in_full}
+        units = {project.gold[t].affected_by for t in hops} - {"all"}
+        for unit in units_in_order(project, source, units):
+            _prepare_unit(conn, project, source, unit, next(iter(hops.values())))
 
-        def resolve(name: str, in_full: bool = in_full) -> str:
-            schema, _, table = name.partition(".")
-            if schema == "changed":
-                return f"ods.{table}" if in_full else staged("gold", f"changed__{table}")
-            return name
 
-        relation = affected_relation(source, unit, in_full=in_full)
-        query = rewrite(project.affected_sql(source, unit), resolve)
-        kept = _served_units(project, source, unit) if in_full else ""
-        run_script(
-            conn,
-            f"drop table if exists {relation} cascade;"
-            f"create unlogged table {relation} as select distinct {unit} from ({query}{kept}) q "
-            f"where {unit} is not null; analyze {relation};",
-        )
+def _prepare_unit(conn: Connection, project: Project, source: str, unit: str, hop: Hop) -> None:
+    in_full = hop.mode == "full"
+
+    def resolve(name: str) -> str:
+        schema, _, table = name.partition(".")
+        if name == "delivery":
+            return f"(select date {literal(hop.partition_key)} as partition_key)"
+        if schema == "affected":
+            return affected_relation(source, table, in_full=in_full)
+        if schema == "changed":
+            return f"ods.{table}" if in_full else staged("gold", f"changed__{table}")
+        return name
+
+    relation = affected_relation(source, unit, in_full=in_full)
+    query = rewrite(project.affected_sql(source, unit), resolve)
+    kept = _served_units(project, source, unit) if in_full else ""
+    run_script(
+        conn,
+        f"drop table if exists {relation} cascade;"
+        f"create unlogged table {relation} as select distinct {unit} from ({query}{kept}) q "
+        f"where {unit} is not null; analyze {relation};",
+    )
 
 
 def _served_units(project: Project, source: str, unit: str) -> str:
