@@ -1,0 +1,50 @@
+"""The homes of a task, from Airflow's connections. Called inside tasks only: DAG files open nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lakehouse.home.homes import Homes
+
+#: Airflow connection of the warehouse (type postgres, the loader role).
+WAREHOUSE_CONNECTION = "lakehouse_warehouse"
+#: Airflow connection of the object store (type aws; ``endpoint_url`` in its extra when it is not AWS itself).
+S3_CONNECTION = "lakehouse_s3"
+
+
+def bucket() -> str:
+    """The bucket that holds landing zone and lake."""
+    return os.environ.get("LAKEHOUSE_BUCKET", "lakehouse")
+
+
+@contextmanager
+def open_homes() -> Iterator[Homes]:
+    """The two homes, reached through ``lakehouse_warehouse`` and ``lakehouse_s3``; closed at the end.
+
+    An S3 connection without a key leaves authentication to the machine's role (AWS's default chain).
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from sqlalchemy import create_engine
+
+    from lakehouse.home.homes import Homes, S3Access
+
+    store = S3Hook(aws_conn_id=S3_CONNECTION).conn_config
+    access = S3Access(
+        endpoint=store.get_service_endpoint_url("s3") or "",
+        access_key=store.aws_access_key_id or "",
+        secret_key=store.aws_secret_access_key or "",
+        region=store.region_name or "us-east-1",
+    )
+    warehouse = PostgresHook(postgres_conn_id=WAREHOUSE_CONNECTION)
+    # The hook's own URL may name another driver; COPY and the catalog need this one.
+    url = warehouse.sqlalchemy_url.set(drivername="postgresql+psycopg2")
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"application_name": "lakehouse-airflow"})
+    try:
+        yield Homes(engine, access, bucket())
+    finally:
+        engine.dispose()
