@@ -1,4 +1,4 @@
-"""Compiles rules to the expectation suites of the project ``great_expectations/``.
+"""Compiles rules to the project ``great_expectations/``: its suites, and the assets they can be run against.
 
 The gate makes its expectations from the same rules, so these files are for people: to read, to open with
 Great Expectations by hand, to run against what is published. Ids are derived from names, so that generating
@@ -24,30 +24,114 @@ from lakehouse.compile.rules import (
 )
 from lakehouse.contract import Project
 
-FOLDER = "great_expectations/expectations"
+FOLDER = "great_expectations"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "suites.lakehouse-lite")
+#: Layer → the warehouse's schema that holds what is published of it.
+SCHEMAS = {"bronze": "raw", "silver": "ods", "gold": "gold"}
+#: The project's settings; the gate's own context says the same about results and pages (layer.docs).
+_SETTINGS = """\
+# Compiled from contracts and gold headers by `make generate`. Do not edit.
+config_version: 4.0
+data_context_id: {context_id}
+analytics_enabled: false
+progress_bars:
+  globally: false
+  metric_calculations: false
+plugins_directory: plugins/
+expectations_store_name: expectations_store
+validation_results_store_name: validation_results_store
+checkpoint_store_name: checkpoint_store
+stores:
+  expectations_store:
+    class_name: ExpectationsStore
+    store_backend: {{{files}, base_directory: expectations/}}
+  validation_results_store:
+    class_name: ValidationResultsStore
+    store_backend: {{{files}, base_directory: uncommitted/validations/}}
+  checkpoint_store:
+    class_name: CheckpointStore
+    store_backend: {{{files}, base_directory: uncommitted/checkpoints/}}
+  validation_definition_store:
+    class_name: ValidationDefinitionStore
+    store_backend: {{{files}, base_directory: uncommitted/validation_definitions/}}
+data_docs_sites:
+  local_site:
+    class_name: SiteBuilder
+    show_how_to_buttons: false
+    store_backend: {{{files}, base_directory: uncommitted/data_docs/}}
+    site_index_builder:
+      class_name: DefaultSiteIndexBuilder
+      view: {{module_name: lakehouse.layer.docs_views, class_name: IndexView}}
+    site_section_builders:
+      validations:
+        view: {{module_name: lakehouse.layer.docs_views, class_name: PageView}}
+      expectations:
+        view: {{module_name: lakehouse.layer.docs_views, class_name: PageView}}
+      profiling: none
+fluent_datasources:
+  warehouse:
+    type: postgres
+    id: {source_id}
+    connection_string: ${{LAKEHOUSE_PG_DSN}}
+    assets:
+"""
+_ASSET = """\
+      {name}:
+        type: query
+        id: {asset_id}
+        query: select * from {relation}
+        batch_metadata: {{}}
+        batch_definitions:
+          published:
+            id: {batch_id}
+            partitioner:
+"""
 
 
 def suite_files(project: Project) -> dict[str, str]:
-    """Path below the project's root → JSON text of every suite.
+    """Path below the project's root → text: every suite as JSON, and the settings of the project.
 
-    Suites are called ``<layer>.<table>``; GX keeps them in one folder per layer. ``accounts.accounting`` and
-    ``accounts.agreement`` are the rules every publish must keep.
+    Suites are called ``<layer>.<table>``; GX keeps them in one folder per layer. Every layer also has the
+    suites ``accounting`` and ``agreement``: the rules every publish must keep.
     """
-    suites: dict[str, tuple[str, Sequence[Expectation]]] = {
-        "accounts.accounting": ("Every row is accounted for.", accounting_expectations()),
-        "accounts.agreement": ("Warehouse and lake hold the same.", agreement_expectations()),
+    suites = _suites(project)
+    files = {
+        f"{FOLDER}/expectations/{name.replace('.', '/')}.json": _suite(name, origin, expectations)
+        for name, (origin, expectations) in sorted(suites.items())
     }
+    return files | {f"{FOLDER}/great_expectations.yml": _settings(sorted(suites))}
+
+
+def _suites(project: Project) -> dict[str, tuple[str, Sequence[Expectation]]]:
+    suites: dict[str, tuple[str, Sequence[Expectation]]] = {}
+    for layer in SCHEMAS:
+        suites[f"{layer}.accounting"] = ("src/lakehouse/compile/rules.py", accounting_expectations())
+        suites[f"{layer}.agreement"] = ("src/lakehouse/compile/rules.py", agreement_expectations())
     for contract in project.contracts.values():
         origin = f"contracts/{contract.source}/{contract.name}.yaml"
         suites[f"bronze.{contract.table}"] = (origin, raw_expectations(contract))
         suites[f"silver.{contract.table}"] = (origin, contract_expectations(contract))
     for model in project.gold.values():
         suites[f"gold.{model.table}"] = (f"sql/gold/{model.table}.sql", gold_expectations(model))
-    return {
-        f"{FOLDER}/{name.replace('.', '/')}.json": _suite(name, origin, expectations)
-        for name, (origin, expectations) in sorted(suites.items())
-    }
+    return suites
+
+
+def _settings(suites: Sequence[str]) -> str:
+    text = _SETTINGS.format(
+        context_id=_id("context"),
+        source_id=_id("warehouse"),
+        files="class_name: TupleFilesystemStoreBackend, suppress_store_backend_id: true",
+    )
+    for name in suites:
+        layer, _, table = name.partition(".")
+        if table not in ("accounting", "agreement"):
+            text += _ASSET.format(
+                name=name,
+                relation=f"{SCHEMAS[layer]}.{table}",
+                asset_id=_id(f"asset/{name}"),
+                batch_id=_id(f"batch/{name}"),
+            )
+    return text
 
 
 def _suite(name: str, origin: str, expectations: Sequence[Expectation]) -> str:

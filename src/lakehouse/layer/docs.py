@@ -44,10 +44,11 @@ class DocsTarget:
         return self.home / "uncommitted" / "validations"
 
     def settings(self) -> dict[str, Any]:
-        """What a GX context has to know: its validation store and its site."""
+        """What a GX context has to know: where suites and results are, and its site."""
         return {
             "plugins_directory": str(self.home / "plugins"),
-            "validation_store": _files(self.results),
+            "suites": _files(self.home / "expectations"),
+            "results": _files(self.results),
             "data_docs_sites": {"local_site": {**SITE, "store_backend": _files(self.folder)}},
         }
 
@@ -63,9 +64,22 @@ class DocsTarget:
                 added = [_store(context, page, run) for page in pages]
                 self._forget_old_runs()
                 if added:
-                    context.build_data_docs(resource_identifiers=added)
+                    context.build_data_docs(resource_identifiers=added + self._stale_suites(pages))
         except Exception:
             _log.warning("Data Docs in %s could not be written.", self.folder, exc_info=True)
+
+    def _stale_suites(self, pages: Sequence[ExpectationSuiteValidationResult]) -> list[Any]:
+        """The suites of these results whose own page is missing or older than the suite."""
+        from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
+
+        stale = []
+        for page in pages:
+            place = page.suite_name.replace(".", "/")
+            suite = self.home / "expectations" / f"{place}.json"
+            shown = self.folder / "expectations" / f"{place}.html"
+            if suite.exists() and not (shown.exists() and shown.stat().st_mtime > suite.stat().st_mtime):
+                stale.append(ExpectationSuiteIdentifier(page.suite_name))
+        return stale
 
     def _forget_old_runs(self) -> None:
         """Keep the newest results of every suite; the index builder removes the pages of those that went.
@@ -83,8 +97,12 @@ class DocsTarget:
                         folder.rmdir()
 
 
-def _files(folder: Path) -> dict[str, str]:
-    return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
+def _files(folder: Path) -> dict[str, Any]:
+    return {
+        "class_name": "TupleFilesystemStoreBackend",
+        "base_directory": str(folder),
+        "suppress_store_backend_id": True,
+    }
 
 
 def _section(view: str = "PageView") -> dict[str, Any]:

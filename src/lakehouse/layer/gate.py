@@ -226,7 +226,7 @@ def _for_readers(
                 "observed_value": result.checked_rows if kind == ROW_COUNT else result.failed_rows
             }
         if result.sample_keys:
-            configuration.meta["broken by, for example"] = list(result.sample_keys)
+            configuration.description += f" For example {', '.join(result.sample_keys)}."
     return page
 
 
@@ -247,9 +247,8 @@ def _context(engine: Engine, docs: DocsTarget | None) -> Iterator[EphemeralDataC
         defaults = InMemoryStoreBackendDefaults()
         given = docs.settings() if docs else {}
         if docs:
-            defaults.stores[defaults.validation_results_store_name]["store_backend"] = given.pop(
-                "validation_store"
-            )
+            defaults.stores[defaults.expectations_store_name]["store_backend"] = given.pop("suites")
+            defaults.stores[defaults.validation_results_store_name]["store_backend"] = given.pop("results")
         context = gx.get_context(
             mode="ephemeral",
             project_config=DataContextConfig(
