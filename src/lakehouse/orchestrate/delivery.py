@@ -20,8 +20,8 @@ class DeliverySensor(BaseSensorOperator):
     """Succeeds when ``landing/<source>/dt=<partition key>/_manifest.json`` exists.
 
     The manifest is written last, so a delivery that is still being uploaded is not seen. A day that ended
-    less than ``wait_hours`` (a param of the run) ago is waited for in the triggerer, without holding a worker;
-    for an older one the sensor looks once. No delivery ends as *skipped*, and with it the whole run: a day
+    less than ``wait_hours`` (a param of the run) ago is waited for in the triggerer, holding no worker; for
+    an older one the sensor looks once. No delivery ends as *skipped*, and with it the whole run: a day
     without data is not an incident.
 
     The access path is the amazon provider's: the hook and the trigger of its ``S3KeySensor``. That class is

@@ -190,7 +190,7 @@ def _key_param() -> dict[str, Param]:
             type=["null", "string"],
             format="date",
             title="Partition key (fallback)",
-            description="The delivery's date, YYYY-MM-DD. Only for triggers that cannot carry a Partition Key "
+            description="The delivery's date, YYYY-MM-DD. For triggers that cannot carry a Partition Key "
             "of their own, such as `airflow dags trigger --conf`; a run's own key wins.",
         )
     }
