@@ -29,7 +29,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM raw_input
-), typed AS (
+), typed AS MATERIALIZED (
   SELECT
     id AS id__text,
     CASE
@@ -101,7 +101,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM cleaned
-), judged AS (
+), judged AS MATERIALIZED (
   SELECT
     id,
     click,

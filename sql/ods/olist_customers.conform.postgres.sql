@@ -10,7 +10,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM raw_input
-), typed AS (
+), typed AS MATERIALIZED (
   SELECT
     customer_id AS customer_id__text,
     customer_id AS customer_id,
@@ -26,7 +26,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM cleaned
-), judged AS (
+), judged AS MATERIALIZED (
   SELECT
     customer_id,
     customer_unique_id,

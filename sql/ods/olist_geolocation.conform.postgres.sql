@@ -10,7 +10,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM raw_input
-), typed AS (
+), typed AS MATERIALIZED (
   SELECT
     zip_code_prefix AS zip_code_prefix__text,
     zip_code_prefix AS zip_code_prefix,
@@ -38,7 +38,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM cleaned
-), judged AS (
+), judged AS MATERIALIZED (
   SELECT
     zip_code_prefix,
     latitude_deg,

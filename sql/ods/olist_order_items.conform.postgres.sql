@@ -12,7 +12,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM raw_input
-), typed AS (
+), typed AS MATERIALIZED (
   SELECT
     order_id AS order_id__text,
     order_id AS order_id,
@@ -56,7 +56,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM cleaned
-), judged AS (
+), judged AS MATERIALIZED (
   SELECT
     order_id,
     order_item_id,

@@ -13,7 +13,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM raw_input
-), typed AS (
+), typed AS MATERIALIZED (
   SELECT
     order_id AS order_id__text,
     order_id AS order_id,
@@ -65,7 +65,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM cleaned
-), judged AS (
+), judged AS MATERIALIZED (
   SELECT
     order_id,
     customer_id,

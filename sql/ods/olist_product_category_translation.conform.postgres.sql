@@ -7,7 +7,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM raw_input
-), typed AS (
+), typed AS MATERIALIZED (
   SELECT
     product_category_name AS product_category_name__text,
     product_category_name AS product_category_name,
@@ -17,7 +17,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM cleaned
-), judged AS (
+), judged AS MATERIALIZED (
   SELECT
     product_category_name,
     product_category_name_english,

@@ -9,7 +9,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM raw_input
-), typed AS (
+), typed AS MATERIALIZED (
   SELECT
     seller_id AS seller_id__text,
     seller_id AS seller_id,
@@ -23,7 +23,7 @@ WITH cleaned AS (
     _source_line,
     _delivery
   FROM cleaned
-), judged AS (
+), judged AS MATERIALIZED (
   SELECT
     seller_id,
     zip_code_prefix,

@@ -49,10 +49,12 @@ def audit(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> str:
     )
     hard = [r for r in results if r.blocks]
     verdict = "blocked" if hard else "passed" if all(r.success for r in results) else "warned"
-    message = failure_message(results, warnings_too=True) or None
     with homes.engine.begin() as conn:
         _record(conn, source, layer, partition_key, verdict, results)
-        mark(conn, hops, status="blocked" if hard else "staged", verdict=verdict, message=message)
+        mark(conn, hops, status="blocked" if hard else "staged", verdict=verdict)
+        for hop in hops:
+            message = failure_message([r for r in results if r.table == hop.table], warnings_too=True)
+            mark(conn, [hop], message=message or None)
     if hard:
         raise GateFailed(
             f"{source} {layer} {partition_key}: {failure_message(results)}",
