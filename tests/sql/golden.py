@@ -3,13 +3,13 @@
 A case is a folder. Its files:
 
 * ``case.md``: which trap the case shows, in a sentence or two;
-* ``ods.<table>.csv``, ``gold.<table>.csv``: what the query reads. No file = an empty table. Any subset of columns;
+* ``ods.<table>.csv``, ``gold.<table>.csv``: what the query reads, any subset of columns; no file, no rows;
 * ``changed.<ods table>.csv``: rows changed since the last publish. Without any such file everything in ods is
   new; with at least one, tables without a file have no changed rows;
 * ``affected.<unit>.csv``: the units to recompute. Without it they come from the unit's own query;
-* ``delivery.csv``: the delivery's ``partition_key``;
+* ``delivery.csv``: the delivery's ``partition_key``; there is no default date;
 * ``expected.csv``: the rows the query must return, in any order. Any subset of columns;
-* ``staged.csv`` and ``broken.<rule>.csv``: rows as they would be staged, and the keys that a rule must report.
+* ``staged.csv``, ``broken.<rule>.csv``: rows as they would be staged, and the keys that a rule must report.
 
 An empty field is NULL, ``""`` is an empty text. A file with an unknown name or column is an error.
 """
@@ -59,7 +59,7 @@ def project() -> Project:
 @cache
 def output_types(table: str) -> dict[str, str]:
     """Column → Postgres type of a gold table, from the casts of its SELECT."""
-    tree = sqlglot.parse_one(project().gold[table].sql, dialect="postgres")
+    tree = sqlglot.parse_one(project().gold[table].sql, dialect="postgres", into=exp.Select)
     uncast = [column.alias_or_name for column in tree.selects if not isinstance(column.unalias(), exp.Cast)]
     if uncast:
         raise ValueError(f"{table}: cast every output column; these are not: {uncast}")
@@ -227,8 +227,9 @@ class Run:
         self.create(wanted, {column: types[column] for column in header})
         self.engine.load(wanted, header, [types[column] for column in header], expected)
         columns = ", ".join(header)
-        missing = self.engine.rows(f"select {columns} from {wanted} except all select {columns} from {actual}")
-        surplus = self.engine.rows(f"select {columns} from {actual} except all select {columns} from {wanted}")
+        rows = self.engine.rows
+        missing = rows(f"select {columns} from {wanted} except all select {columns} from {actual}")
+        surplus = rows(f"select {columns} from {actual} except all select {columns} from {wanted}")
         lines = [f"missing:    {row}" for row in missing] + [f"unexpected: {row}" for row in surplus]
         return "\n".join([f"columns:    {tuple(header)}", *lines]) if lines else ""
 

@@ -1,4 +1,4 @@
-"""Every gold query on its golden cases, on Postgres and on DuckDB. What a case consists of: see ``golden``."""
+"""Every gold query on its golden cases, on Postgres and on DuckDB. What a case is made of: see ``golden``."""
 
 from __future__ import annotations
 
@@ -58,13 +58,11 @@ class DuckdbEngine:
         return self.connection.execute(sql).fetchall()
 
     def load(self, relation: str, columns: Sequence[str], types: Sequence[str], path: Path) -> None:
-        typed = ", ".join(
-            transpile(f"select cast({column} as {sql_type}) as {column}", read="postgres", write="duckdb")[0][7:]
-            for column, sql_type in zip(columns, types, strict=True)
-        )
+        casts = [f"cast({name} as {sql_type})" for name, sql_type in zip(columns, types, strict=True)]
+        typed = transpile(f"select {', '.join(casts)}", read="postgres", write="duckdb")[0]
         named = ", ".join(f"'{column}': 'varchar'" for column in columns)
         self.run(
-            f"insert into {relation} ({', '.join(columns)}) select {typed} from read_csv("
+            f"insert into {relation} ({', '.join(columns)}) {typed} from read_csv("
             f"'{path.as_posix()}', columns = {{{named}}}, header = true, delim = ',', quote = '\"', "
             "escape = '\"', nullstr = '', allow_quoted_nulls = false, auto_detect = false)"
         )

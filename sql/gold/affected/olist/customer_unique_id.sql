@@ -12,15 +12,9 @@ select customers.customer_unique_id
 from changed.olist_customers as customers
 where customers.customer_unique_id is not null
 union
--- the customer of a deleted or re-assigned order is on the changed row itself
 select customers.customer_unique_id
-from changed.olist_orders as orders
-inner join ods.olist_customers as customers on orders.customer_id = customers.customer_id
-where customers.customer_unique_id is not null
-union
-select customers.customer_unique_id
-from changed.olist_order_payments as payments
-inner join ods.olist_orders as orders on payments.order_id = orders.order_id
+from changed_orders
+inner join ods.olist_orders as orders on changed_orders.order_id = orders.order_id
 inner join ods.olist_customers as customers on orders.customer_id = customers.customer_id
 where customers.customer_unique_id is not null
 union
