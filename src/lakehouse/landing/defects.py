@@ -26,6 +26,18 @@ def defect(file: str, problem: str, hint: str, *, line: int | None = None, colum
     return FileDefect(f"{place}: {problem}.", hint)
 
 
+def lone_return(file: str, line: int, column: str = "") -> FileDefect:
+    """A line that ends as on old Macs, or a line break in a text without quotes."""
+    return defect(
+        file,
+        "a carriage return without a line feed",
+        "Lines must end in LF or CRLF (old Mac line ends: `tr '\\r' '\\n' < FILE > NEW`); a text that holds "
+        "a line break needs quotes around it.",
+        line=line,
+        column=column,
+    )
+
+
 def several(defects: list[FileDefect], intro: str, hint: str) -> FileDefect:
     """All defects of a delivery as one error, so that a person mends them in one go."""
     if len(defects) == 1:

@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 
 from lakehouse.contract import Contract
 from lakehouse.errors import FileDefect
-from lakehouse.landing.defects import defect
+from lakehouse.landing.defects import defect, lone_return
 from lakehouse.landing.framing import Block, Framing
 from lakehouse.landing.stream import CHUNK_BYTES, Digest, Source, chunks, open_stream
 
@@ -112,6 +112,8 @@ def _check_header(data: bytes, framing: Framing) -> bytes:
         ) from error
     except csv.Error as error:
         problem = f"the header is not CSV ({error})"
+        if "\r" in text:
+            raise lone_return(file, line=1) from error
         raise defect(file, problem, f"It must be: {','.join(columns)}.", line=1) from error
     if tuple(names) != columns:
         problem, column = _header_problem(names, columns)

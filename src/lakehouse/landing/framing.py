@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lakehouse.errors import FileDefect
-from lakehouse.landing.defects import defect
+from lakehouse.landing.defects import defect, lone_return
 
 #: A quote that is never closed makes the rest of the file one record; it is refused at this size.
 MAX_RECORD_BYTES = 16 << 20
@@ -176,23 +176,22 @@ class Framing:
         followed = chunk.view[np.where(last, 0, returns + 1)] == _LF
         lone = returns[np.where(last, chunk.last, ~followed)]
         if lone.size:
-            raise self._at(
-                chunk,
-                int(lone[0]),
-                "a carriage return without a line feed",
-                "Lines must end in LF or CRLF (old Mac line ends: `tr '\\r' '\\n' < FILE > NEW`); a text "
-                "that holds a line break needs quotes around it.",
-            )
+            line, column = self._place(chunk, int(lone[0]))
+            raise lone_return(self.file, line, column)
 
     def _open_quote(self, chunk: _Chunk, state: str) -> FileDefect:
         hint = "Close the quote; when the file is cut off, fetch it again."
         return self._at(chunk, int(chunk.quotes[-1]), f"the quote opened here {state}", hint)
 
     def _at(self, chunk: _Chunk, offset: int, problem: str, hint: str) -> FileDefect:
-        """A defect at a byte of a chunk that is well-formed up to there."""
+        line, column = self._place(chunk, offset)
+        return defect(self.file, problem, hint, line=line, column=column)
+
+    def _place(self, chunk: _Chunk, offset: int) -> tuple[int, str]:
+        """Line and column of a byte of a chunk that is well-formed up to there."""
         before = _Chunk(chunk.data[:offset], chunk.first_line, last=True)
         field = int(np.count_nonzero(before.outside(_COMMA) >= before.record_starts()[-1]))
-        return defect(self.file, problem, hint, line=chunk.line(offset), column=self._column(field))
+        return chunk.line(offset), self._column(field)
 
     def _column(self, index: int) -> str:
         return self.columns[index] if index < len(self.columns) else f"after {self.columns[-1]}"
