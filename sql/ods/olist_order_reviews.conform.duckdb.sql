@@ -29,7 +29,10 @@ WITH cleaned AS (
     review_comment_message AS review_comment_message,
     review_creation_date AS review_creation_date__text,
     CASE
-      WHEN REGEXP_MATCHES(review_creation_date, '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]00:00:00)?$')
+      WHEN REGEXP_MATCHES(
+        review_creation_date,
+        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+      )
       THEN TRY_CAST(SUBSTRING(review_creation_date, 1, 10) AS DATE)
     END AS review_creation_date,
     review_answered_at AS review_answered_at__text,

@@ -32,7 +32,7 @@ WITH cleaned AS (
     review_comment_message AS review_comment_message,
     review_creation_date AS review_creation_date__text,
     CASE
-      WHEN review_creation_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]00:00:00)?$'
+      WHEN review_creation_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(SUBSTRING(review_creation_date FROM 1 FOR 10), 'date')
         THEN CAST(SUBSTRING(review_creation_date FROM 1 FOR 10) AS DATE)

@@ -55,7 +55,10 @@ WITH cleaned AS (
     END AS order_delivered_customer_at,
     order_estimated_delivery_date AS order_estimated_delivery_date__text,
     CASE
-      WHEN REGEXP_MATCHES(order_estimated_delivery_date, '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]00:00:00)?$')
+      WHEN REGEXP_MATCHES(
+        order_estimated_delivery_date,
+        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+      )
       THEN TRY_CAST(SUBSTRING(order_estimated_delivery_date, 1, 10) AS DATE)
     END AS order_estimated_delivery_date,
     _batch_id,

@@ -55,7 +55,7 @@ WITH cleaned AS (
     END AS order_delivered_customer_at,
     order_estimated_delivery_date AS order_estimated_delivery_date__text,
     CASE
-      WHEN order_estimated_delivery_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]00:00:00)?$'
+      WHEN order_estimated_delivery_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(SUBSTRING(order_estimated_delivery_date FROM 1 FOR 10), 'date')
         THEN CAST(SUBSTRING(order_estimated_delivery_date FROM 1 FOR 10) AS DATE)
