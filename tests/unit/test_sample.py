@@ -14,6 +14,7 @@ from lakehouse.contract import Project
 from lakehouse.errors import LakehouseError
 from lakehouse.landing import sample_avazu, sample_olist
 from lakehouse.landing.delimited import read_batches
+from lakehouse.landing.sampling import NOTE
 
 #: Of all files of the default sample; the same with every Python, numpy and machine.
 #: Changes only when the sample is meant to change.
@@ -39,12 +40,12 @@ def tables(folder: Path) -> dict[str, pl.DataFrame]:
 
 
 def test_the_sample_is_the_same_everywhere(folder: Path, tmp_path: Path) -> None:
-    names = sorted(p.name for p in folder.iterdir())
+    names = sorted(p.name for p in folder.iterdir() if p.name != NOTE)
     digest = hashlib.sha256(b"".join((folder / n).read_bytes() for n in names)).hexdigest()
     assert names == sorted(c.file_name for c in Project.load().tables("olist"))
     assert digest == OLIST_DIGEST
     sample_olist.write_sample(tmp_path, orders=600, seed=1)
-    sample_olist.write_sample(tmp_path, orders=600, seed=1)  # the same bytes may be written again
+    sample_olist.write_sample(tmp_path, orders=600, seed=1)
     other = sample_olist.write_sample(tmp_path / "other", orders=600, seed=2)
     assert other["olist_orders_dataset.csv"] == 600
     assert (tmp_path / "olist_orders_dataset.csv").read_bytes() != (
@@ -59,6 +60,17 @@ def test_files_of_another_making_are_never_overwritten(tmp_path: Path) -> None:
         sample_olist.write_sample(tmp_path, orders=600)
     assert [p.name for p in tmp_path.iterdir()] == [mine.name]
     assert mine.read_text() == "my own file"
+
+
+def test_an_earlier_sample_is_replaced_but_not_a_file_put_in_its_place(tmp_path: Path) -> None:
+    sample_olist.write_sample(tmp_path, orders=600, seed=1)
+    orders = tmp_path / "olist_orders_dataset.csv"
+    first = orders.read_bytes()
+    sample_olist.write_sample(tmp_path, orders=600, seed=2)
+    assert orders.read_bytes() != first
+    orders.write_text("my own file")
+    with pytest.raises(LakehouseError, match="is not a sample"):
+        sample_olist.write_sample(tmp_path, orders=600, seed=3)
 
 
 def test_foreign_keys_hold_and_keys_are_unique(tables: dict[str, pl.DataFrame]) -> None:

@@ -48,7 +48,7 @@ def write_sample(folder: Path, rows: int = DEFAULT_ROWS, seed: int = _SEED) -> d
     The same arguments give the same rows; the compressed bytes depend on the zlib at hand as well.
 
     Raises:
-        LakehouseError: another ``train.gz`` is there; it is left alone.
+        LakehouseError: a ``train.gz`` that is no sample is there; it is left alone.
     """
     frame = _impressions(Dice(seed), rows)
     write_files(folder, {FILE_NAME: gzip_bytes(csv_bytes(frame))})

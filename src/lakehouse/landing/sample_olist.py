@@ -48,7 +48,7 @@ def write_sample(folder: Path, orders: int = DEFAULT_ORDERS, seed: int = _SEED) 
     """Write the nine files to ``folder``; data rows by file name. The same arguments give the same bytes.
 
     Raises:
-        LakehouseError: one of the files is there with other content; nothing is written then.
+        LakehouseError: one of the files is there and no sample; nothing is written then.
         ValueError: fewer orders than the odd cases need.
     """
     if orders < _MINIMUM_ORDERS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from lakehouse.errors import LakehouseError
+
+#: Says which files of a folder were generated, so that a newer sample may replace them.
+NOTE = "_sample.json"
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -69,26 +74,44 @@ class Dice:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write generated files; nothing of another making is ever overwritten.
+    """Write generated files and a note of what was generated; another's files are never overwritten.
 
     Raises:
-        LakehouseError: a file of that name is there with other content.
+        LakehouseError: a file of that name is there which is neither this sample nor an earlier one.
     """
-    other = [n for n, data in files.items() if (folder / n).exists() and (folder / n).read_bytes() != data]
-    if other:
+    made = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    earlier = _noted(folder / NOTE)
+    foreign = [
+        name for name in files if _checksum(folder / name) not in {None, made[name], earlier.get(name)}
+    ]
+    if foreign:
         raise LakehouseError(
-            f"{folder / other[0]} is there already and is not this sample; it is left as it is.",
+            f"{folder / foreign[0]} is there already and is not a sample; it is left as it is.",
             "Land the files that are there, or move them away to get a sample.",
         )
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".sample-", dir=folder))
+    note = {"note": "These files are a generated sample.", "sha256": {**earlier, **made}}
     try:
         for name, data in files.items():
             (work / name).write_bytes(data)
-        for name in files:
+        (work / NOTE).write_text(json.dumps(note, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        for name in (*files, NOTE):
             (work / name).replace(folder / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _noted(path: Path) -> dict[str, str]:
+    """Checksums of the files an earlier sample wrote here."""
+    if not path.exists():
+        return {}
+    noted = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+    return {str(name): str(checksum) for name, checksum in noted.items()}
+
+
+def _checksum(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 def csv_bytes(
