@@ -55,7 +55,8 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(_plugins_folder(home, project)),
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        # A local executor whose task processes do not each import the heavy libraries again.
+        "AIRFLOW__CORE__EXECUTOR": "lakehouse.orchestrate.executor.PreloadingLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(parallelism()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
