@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lakehouse.cli import demo, generate, land, run, sql, stack, status
+from lakehouse.cli import bench, demo, generate, land, run, sql, stack, status
 from lakehouse.errors import LakehouseError
 
 
@@ -46,7 +46,7 @@ app = typer.Typer(
 """,
 )
 
-for noun in (stack, status, land, run, sql, generate, demo):
+for noun in (stack, status, land, run, sql, generate, demo, bench):
     noun.register(app)
 
 

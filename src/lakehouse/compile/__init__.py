@@ -1,1 +1,1 @@
-"""Contract → DDL, conform SQL, schemas, rules, pages. Pure functions: nothing here touches a disk or a server."""
+"""Contract → DDL, conform SQL, schemas, rules, pages. Pure functions, but for writing the generated files."""

@@ -73,7 +73,7 @@ def _query(contract: Contract) -> str:
                 order by _delivery desc, _source_line desc, _batch_id
             ) as _rank
         from judged
-    """  # noqa: S608 - names come from contracts, whose reader accepts identifiers only
+    """
 
 
 def _typed(column: Column) -> str:
@@ -137,7 +137,7 @@ def _holds(column: str, rule: Rule) -> str:
     return " and ".join(bounds)
 
 
-def _value(value: Any) -> str:  # noqa: ANN401 - whatever YAML gives
+def _value(value: Any) -> str:
     return literal(value) if isinstance(value, str) else str(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import sqlglot
 from sqlglot import exp
 
@@ -21,7 +23,7 @@ def gold_columns(model: GoldModel) -> dict[str, str]:
     """
     select = sqlglot.parse_one(model.sql, dialect="postgres")
     columns = {}
-    for projection in select.selects:
+    for projection in cast(exp.Query, select).selects:
         if not isinstance(projection, exp.Alias) or not isinstance(projection.this, exp.Cast):
             raise ContractError(
                 f"sql/gold/{model.table}.sql: {projection.sql('postgres')} has no type.",
@@ -40,7 +42,7 @@ def gold_columns(model: GoldModel) -> dict[str, str]:
 def _sql_type(data_type: exp.DataType) -> str:
     if data_type.this == exp.DataType.Type.DECIMAL and data_type.expressions:
         return f"numeric({','.join(e.name for e in data_type.expressions)})"
-    name = data_type.this.value
+    name = str(data_type.this.value)
     return _TYPES.get(name, name.lower())
 
 
@@ -51,12 +53,14 @@ def gold_ddl(model: GoldModel) -> str:
     lines += ["    _publish_id bigint not null", f"    primary key ({', '.join(model.key)})"]
     statements = [f"create table if not exists {table} (\n" + ",\n".join(lines) + "\n);"]
     statements += [
-        f"alter table {table} add column if not exists {name} {sql_type};" for name, sql_type in columns.items()
+        f"alter table {table} add column if not exists {name} {sql_type};"
+        for name, sql_type in columns.items()
     ]
     indexed = ["_publish_id"] + ([model.scope] if model.scope and model.scope != model.key[0] else [])
     statements += [f"create index if not exists {model.table}_{c}_idx on {table} ({c});" for c in indexed]
     statements.append(f"comment on table {table} is {literal(f'{model.description} Grain: {model.grain}.')};")
     statements += [
-        f"comment on column {table}.{name} is {literal(text.strip())};" for name, text in model.columns.items()
+        f"comment on column {table}.{name} is {literal(text.strip())};"
+        for name, text in model.columns.items()
     ]
     return "\n".join(statements) + "\n"

@@ -1,7 +1,8 @@
-"""The generated pages of the documentation: data dictionary and lineage. Sorted, so that they only change when
-what they describe does."""
+"""The generated pages: data dictionary and lineage. Sorted: they change only when what they describe does."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from lakehouse.compile.gold_tables import gold_columns
 from lakehouse.contract import Contract, GoldModel, Project, Rule
@@ -15,8 +16,8 @@ def dictionary_page(project: Project) -> str:
     parts = [
         _NOTE,
         "# Data dictionary\n",
-        "Landed tables are in `raw.<table>` and `bronze.<table>` as text, under the source's column names; in "
-        "`ods.<table>` and `silver.<table>` as described here. Gold tables are in `gold.<table>` of both homes. "
+        "Landed tables are in `raw.<table>` and `bronze.<table>` as text, under the source's column names; "
+        "in `ods.<table>` and `silver.<table>` as described here. Gold tables are in `gold.<table>` of both homes. "
         "Units are in the names; words are explained in the [glossary](glossary.md).\n",
         "## Landed tables\n",
         *(_contract(project.contracts[t]) for t in sorted(project.contracts)),
@@ -38,13 +39,16 @@ def _contract(contract: Contract) -> str:
         )
         for c in contract.columns
     ]
-    facts = [
+    facts = (
         f"File `{contract.file_name}` of `{contract.source}`; contract version {contract.version}; "
         f"conformed in {_HOMES[contract.compute_home]}; kept {contract.retention_days} days; "
-        f"up to {contract.quarantine_tolerance:.2%} of the rows may go to quarantine.",
-    ]
+        f"up to {contract.quarantine_tolerance:.2%} of the rows may go to quarantine."
+    )
     table = _table(("column", "type", "", "PII", "in the file", "meaning"), rows)
-    return f"### {contract.table}\n\n{contract.description} {contract.grain}\n\n{facts[0]}\n\n{table}\n{_rules(contract.rules)}"
+    return (
+        f"### {contract.table}\n\n{contract.description} {contract.grain}\n\n{facts}\n\n"
+        f"{table}\n{_rules(contract.rules)}"
+    )
 
 
 def _model(model: GoldModel) -> str:
@@ -78,7 +82,7 @@ def _flags(required: bool, in_key: bool) -> str:
     return "key" if in_key else "required" if required else ""
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     cells = (" | ".join(" ".join(c.replace("|", "\\|").split()) for c in line) for line in lines)
     return "".join(f"| {line} |\n" for line in cells)
@@ -89,7 +93,7 @@ def lineage_page(project: Project) -> str:
     parts = [
         _NOTE,
         "# Lineage\n",
-        "An arrow means: is computed from. Within a source each layer's DAG is woken by the Asset of the one before.\n",
+        "Data flows along the arrows. Each layer's DAG is woken by the Asset of the layer before.\n",
     ]
     for source in project.sources:
         parts.append(f"## {source}\n")
@@ -100,7 +104,7 @@ def lineage_page(project: Project) -> str:
 
 def _edges(project: Project, source: str) -> list[str]:
     edges = [
-        f"  landing_{c.table}[{c.file_name}] --> bronze_{c.table}[bronze · raw] --> {c.table}[ods.{c.table}]\n"
+        f"  landing_{c.table}[{c.file_name}] --> bronze_{c.table}[bronze, raw] --> {c.table}[ods.{c.table}]\n"
         for c in sorted(project.tables(source), key=lambda c: c.table)
     ]
     for model in project.models(source):

@@ -10,7 +10,7 @@ from lakehouse.contract import Contract
 from lakehouse.errors import ContractError
 
 #: Iceberg knows no 16-bit integers, and uuids as text are readable by every engine.
-_ARROW = {
+_ARROW: dict[str, pa.DataType] = {
     "text": pa.string(),
     "uuid": pa.string(),
     "smallint": pa.int32(),
@@ -48,7 +48,7 @@ def arrow_schema(columns: dict[str, str]) -> pa.Schema:
 
 def bronze_schema(contract: Contract) -> pa.Schema:
     """Bronze: text as landed, then the technical columns."""
-    fields = [pa.field(c.raw_name, pa.string()) for c in contract.columns]
+    fields: list[pa.Field[pa.DataType]] = [pa.field(c.raw_name, pa.string()) for c in contract.columns]
     fields += [
         pa.field("_batch_id", pa.string()),
         pa.field("_source_key", pa.string()),

@@ -61,9 +61,7 @@ def prepare(homes: Homes, conn: Connection, project: Project) -> None:
         ensure_table(homes, catalog, "gold", model.table, schema)
 
 
-def ensure_table(
-    homes: Homes, catalog: SqlCatalog, namespace: str, table: str, schema: pa.Schema
-) -> None:
+def ensure_table(homes: Homes, catalog: SqlCatalog, namespace: str, table: str, schema: pa.Schema) -> None:
     """Create an Iceberg table, or add the columns it lacks."""
     identifier = f"{namespace}.{table}"
     if not catalog.table_exists(identifier):
@@ -111,7 +109,7 @@ def publish_files(
         return
     with catalog.load_table(identifier).transaction() as transaction:
         if dropped:
-            transaction.delete(In("_publish_id", dropped), snapshot_properties=properties)
+            transaction.delete(In(term="_publish_id", literals=set(dropped)), snapshot_properties=properties)
         if uris:
             # Names are unique by construction; checking them would read every manifest.
             transaction.add_files(uris, snapshot_properties=properties, check_duplicate_files=False)

@@ -11,8 +11,8 @@ from lakehouse.contract import Project
 from lakehouse.errors import GateFailed
 from lakehouse.home.homes import Homes
 from lakehouse.home.warehouse import run_script
+from lakehouse.layer.docs import DocsTarget
 from lakehouse.layer.gate import (
-    DocsTarget,
     RuleResult,
     Subject,
     accounting_subject,
@@ -125,7 +125,12 @@ def _resolver(hops: list[Hop]) -> Callable[[str], str]:
 
 
 def _record(
-    conn: Connection, source: str, layer: Layer, partition_key: str, verdict: str, results: Sequence[RuleResult]
+    conn: Connection,
+    source: str,
+    layer: Layer,
+    partition_key: str,
+    verdict: str,
+    results: Sequence[RuleResult],
 ) -> None:
     if not results:
         return

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from lakehouse.compile.ddl import literal, raw_columns
 from lakehouse.compile.schemas import bronze_schema
 from lakehouse.contract import Contract, Project
-from lakehouse.errors import FileDefect
+from lakehouse.errors import FileDefect, LakehouseError
 from lakehouse.home import lake, warehouse
 from lakehouse.home.homes import Homes
 from lakehouse.landing.delimited import read_batches
@@ -25,7 +25,6 @@ from lakehouse.landing.stream import Digest
 from lakehouse.layer.copies import announce_file, copy_batches, record_agreement
 from lakehouse.layer.ledger import Hop, Wanted, batch_id
 from lakehouse.layer.merge import staged
-from lakehouse.errors import LakehouseError
 
 
 def plan(homes: Homes, conn: Connection, project: Project, source: str, partition_key: str) -> list[Wanted]:
@@ -42,7 +41,8 @@ def plan(homes: Homes, conn: Connection, project: Project, source: str, partitio
         )
     known: dict[str, bool] = dict(
         conn.execute(
-            text("select batch_id::text, superseded_by is null from ops.batch where source = :s"), {"s": source}
+            text("select batch_id::text, superseded_by is null from ops.batch where source = :s"),
+            {"s": source},
         )
         .tuples()
         .all()
@@ -69,7 +69,9 @@ def plan(homes: Homes, conn: Connection, project: Project, source: str, partitio
     return wanted
 
 
-def stage(homes: Homes, conn: Connection, contract: Contract, hop: Hop) -> tuple[dict[str, int], dict[str, object]]:
+def stage(
+    homes: Homes, conn: Connection, contract: Contract, hop: Hop
+) -> tuple[dict[str, int], dict[str, object]]:
     """Parse the landed file into both homes' stages. Returns counts and details for the ledger.
 
     Raises:
@@ -77,7 +79,7 @@ def stage(homes: Homes, conn: Connection, contract: Contract, hop: Hop) -> tuple
     """
     if hop.mode == "revive":
         rows = conn.execute(
-            text("select count(*) from raw." + contract.table + " where _batch_id = :b"),  # noqa: S608
+            text("select count(*) from raw." + contract.table + " where _batch_id = :b"),
             {"b": hop.batch_id},
         ).scalar_one()
         return _counts(rows), {}
@@ -89,7 +91,7 @@ def stage(homes: Homes, conn: Connection, contract: Contract, hop: Hop) -> tuple
     batches = read_batches(body, contract, hop.details["key"], digest)
     columns = [c.raw_name for c in contract.columns] + ["_source_line"]
     with lake.parquet_writer(homes, uri, bronze_schema(contract)) as writer:
-        rows = copy_batches(conn, relation, columns, _tee(batches, writer, hop))
+        rows = copy_batches(conn, relation, columns, _tee(batches, writer, contract, hop))
     if digest.sha256 != hop.details["sha256"]:
         raise FileDefect(
             f"{hop.details['key']} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
@@ -101,9 +103,8 @@ def stage(homes: Homes, conn: Connection, contract: Contract, hop: Hop) -> tuple
 
 
 def _counts(rows: int) -> dict[str, int]:
-    return {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0, "inserted": rows} | {
-        name: 0 for name in ("updated", "deleted", "unchanged")
-    }
+    counted = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0}
+    return counted | {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0}
 
 
 def _create_stage(conn: Connection, contract: Contract, hop: Hop, relation: str) -> None:
@@ -123,9 +124,12 @@ def _create_stage(conn: Connection, contract: Contract, hop: Hop, relation: str)
     )
 
 
-def _tee(batches: Iterator[pa.RecordBatch], writer: pq.ParquetWriter, hop: Hop) -> Iterator[pa.RecordBatch]:
+def _tee(
+    batches: Iterator[pa.RecordBatch], writer: pq.ParquetWriter, contract: Contract, hop: Hop
+) -> Iterator[pa.RecordBatch]:
     """Write each batch, with its technical columns, to the lake on its way to the warehouse."""
     constants = [hop.batch_id, hop.details["key"], hop.details["sha256"]]
+    schema = bronze_schema(contract)
     landed_at = pa.scalar(datetime.fromisoformat(hop.details["landed_at"]), pa.timestamp("us", tz="UTC"))
     for batch in batches:
         size = batch.num_rows
@@ -135,7 +139,7 @@ def _tee(batches: Iterator[pa.RecordBatch], writer: pq.ParquetWriter, hop: Hop) 
             batch.column(batch.num_columns - 1),
             pa.repeat(landed_at, size),
         ]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=writer.schema))
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
         yield batch
 
 

@@ -44,4 +44,4 @@ def checksum_query(columns: dict[str, str], relation: str, dialect: str) -> str:
         f"count({name})::text || ':' || coalesce({templates[_KINDS.get(kind, 'number')].format(name)}::text, '')"
         for name, kind in columns.items()
     ]
-    return f"select count(*)::text, {', '.join(sums)} from {relation}"  # noqa: S608 - names from contracts
+    return f"select count(*)::text, {', '.join(sums)} from {relation}"

@@ -199,7 +199,11 @@ def duckdb_over(homes: Homes, relations: dict[str, list[str]]) -> Iterator[duckd
     """DuckDB with lake files as relations, streamed through pyarrow (no extension to download)."""
     filesystem = homes.filesystem()
     with tempfile.TemporaryDirectory(prefix="lakehouse-duckdb-") as spill:
-        config = {"threads": 2, "memory_limit": "1GB", "temp_directory": spill}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": 2,
+            "memory_limit": "1GB",
+            "temp_directory": spill,
+        }
         with duckdb.connect(config=config) as duck:
             for name, uris in relations.items():
                 paths = [uri.removeprefix("s3://") for uri in uris]

@@ -196,4 +196,3 @@ def _event(
         "rows_written": sum(written for *_, written in rows) if publish_ids else 0,
         "verdict": "warned" if any(v == "warned" for _, _, _, v, _ in rows) else "passed",
     }
-

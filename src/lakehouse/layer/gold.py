@@ -145,7 +145,7 @@ def prepare(conn: Connection, project: Project, source: str, hops: list[Hop]) ->
         )
 
 
-def _resolver(model: GoldModel, hop: Hop, planned: Any) -> Callable[[str], str]:  # noqa: ANN401 - a keys view
+def _resolver(model: GoldModel, hop: Hop, planned: Any) -> Callable[[str], str]:
     def resolve(name: str) -> str:
         schema, _, table = name.partition(".")
         if name == "delivery":
@@ -214,7 +214,7 @@ def _prepare_unit(conn: Connection, project: Project, source: str, unit: str, ho
 def _served_units(project: Project, source: str, unit: str) -> str:
     """The units that gold serves now: a full recomputation must be able to empty them."""
     return "".join(
-        f" union all select {m.scope} from gold.{m.table}"  # noqa: S608 - names from headers
+        f" union all select {m.scope} from gold.{m.table}"
         for m in project.models(source)
         if m.affected_by == unit
     )
@@ -226,7 +226,7 @@ def target(model: GoldModel, hop: Hop) -> Target:
     scope = "true"
     if model.scope:
         relation = affected_relation(model.source, model.affected_by, in_full=in_full)
-        scope = f"t.{model.scope} in (select {model.affected_by} from {relation})"  # noqa: S608
+        scope = f"t.{model.scope} in (select {model.affected_by} from {relation})"
     if in_full:
         scope = "true"
     return Target("gold", "gold", model.table, model.key, ("_publish_id",), scope)

@@ -67,14 +67,14 @@ _HOP_COLUMNS = (
 
 
 def _hop(row: Row[Any]) -> Hop:
-    return Hop(*row)
+    return Hop(*tuple(row))
 
 
 def open_hops(conn: Connection, source: str, layer: Layer) -> list[Hop]:
     """The hops of the newest plan of a layer that are not published yet (blocked ones included)."""
     rows = conn.execute(
         text(
-            f"select {_HOP_COLUMNS} from ops.publish where source = :s and layer = :l "  # noqa: S608
+            f"select {_HOP_COLUMNS} from ops.publish where source = :s and layer = :l "
             "and status in ('planned', 'staged', 'blocked') order by table_name, publish_id"
         ),
         {"s": source, "l": layer},
@@ -178,7 +178,7 @@ def mark_staged(conn: Connection, hop: Hop, counts: dict[str, int], details: dic
     sets = ", ".join(f"{name}_rows = :{name}" for name in counts)
     conn.execute(
         text(
-            "update ops.publish set status = 'staged', verdict = null, message = null, "  # noqa: S608
+            "update ops.publish set status = 'staged', verdict = null, message = null, "
             f"staged_at = clock_timestamp(), base_publish_id = :base, details = cast(:details as jsonb), {sets} "
             "where publish_id = :id"
         ),
@@ -195,6 +195,6 @@ def mark(conn: Connection, hops: Iterable[Hop], **values: object) -> None:
     """Set columns of the hops."""
     sets = ", ".join(f"{name} = :{name}" for name in values)
     conn.execute(
-        text(f"update ops.publish set {sets} where publish_id = any(:ids)"),  # noqa: S608
+        text(f"update ops.publish set {sets} where publish_id = any(:ids)"),
         {"ids": [h.publish_id for h in hops], **values},
     )

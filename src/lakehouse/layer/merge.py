@@ -63,13 +63,13 @@ def stage_delta(conn: Connection, target: Target, publish_id: int) -> dict[str, 
     columns = column_types(conn, target.name)
     business = [c for c in columns if c not in target.technical]
     result, on = staged(target.layer, target.table, "result"), matches("t", "r", target.key)
-    differs = (
-        f"({', '.join(f'r.{c}' for c in business)}) is distinct from ({', '.join(f't.{c}' for c in business)})"
-    )
+    differs = f"({', '.join(f'r.{c}' for c in business)}) is distinct from ({', '.join(f't.{c}' for c in business)})"
     names = ", ".join(columns)
-    values = ", ".join(f"{publish_id}::bigint as _publish_id" if c == "_publish_id" else f"r.{c}" for c in columns)
+    values = ", ".join(
+        f"{publish_id}::bigint as _publish_id" if c == "_publish_id" else f"r.{c}" for c in columns
+    )
     missing = (
-        f"union all select {', '.join(f't.{c}' for c in columns)}, 'delete' from {target.name} t "  # noqa: S608
+        f"union all select {', '.join(f't.{c}' for c in columns)}, 'delete' from {target.name} t "
         f"where ({target.scope}) and not exists (select 1 from {result} r where {on})"
         if target.scope
         else ""
@@ -87,10 +87,10 @@ def stage_delta(conn: Connection, target: Target, publish_id: int) -> dict[str, 
         f"(select 1 from {target.delta} r where r._op <> 'insert' and {on}) "
         f"union all select {names} from {target.delta} where _op <> 'delete'"
     )
-    counts = {op: 0 for op in ("insert", "update", "delete")} | dict(
-        conn.exec_driver_sql(f"select _op, count(*) from {target.delta} group by _op").all()  # noqa: S608
+    counts = dict.fromkeys(("insert", "update", "delete"), 0) | dict(
+        conn.exec_driver_sql(f"select _op, count(*) from {target.delta} group by _op").all()
     )
-    total = conn.exec_driver_sql(f"select count(*) from {result}").scalar_one()  # noqa: S608
+    total = conn.exec_driver_sql(f"select count(*) from {result}").scalar_one()
     return {
         "inserted": counts["insert"],
         "updated": counts["update"],
@@ -107,15 +107,15 @@ def copy_delta_to_lake(homes: Homes, conn: Connection, hop: Hop, target: Target)
     """
     columns = column_types(conn, target.name)
     names, on = ", ".join(columns), matches("t", "r", target.key)
-    lost = f"exists (select 1 from {target.delta} r where r._op <> 'insert' and {on})"  # noqa: S608
+    lost = f"exists (select 1 from {target.delta} r where r._op <> 'insert' and {on})"
     replaced = [
         row[0]
         for row in conn.exec_driver_sql(
-            f"select distinct t._publish_id from {target.name} t where {lost} order by 1"  # noqa: S608
+            f"select distinct t._publish_id from {target.name} t where {lost} order by 1"
         )
     ]
-    fresh = f"select {names} from {target.delta} where _op <> 'delete'"  # noqa: S608
-    stays = f"select {names} from {target.name} t where t._publish_id = {{0}} and not {lost}"  # noqa: S608
+    fresh = f"select {names} from {target.delta} where _op <> 'delete'"
+    stays = f"select {names} from {target.name} t where t._publish_id = {{0}} and not {lost}"
     queries = [fresh, *(stays.format(old) for old in replaced)]
     files = warehouse_to_lake(homes, conn, hop, columns, queries)
     record_agreement(homes, conn, hop, columns, f"({' union all '.join(queries)}) q", files)
@@ -129,17 +129,17 @@ def merge(conn: Connection, target: Target, publish_id: int, keep_preimages: boo
     names = ", ".join(columns)
     if keep_preimages:
         conn.exec_driver_sql(
-            f"insert into ops.preimage select {publish_id}, '{target.table}', to_jsonb(t.*) "  # noqa: S608
+            f"insert into ops.preimage select {publish_id}, '{target.table}', to_jsonb(t.*) "
             f"from {target.name} t join {target.delta} r on {on} where r._op <> 'insert'"
         )
     deleted = conn.exec_driver_sql(
-        f"delete from {target.name} t using {target.delta} r where r._op = 'delete' and {on}"  # noqa: S608
+        f"delete from {target.name} t using {target.delta} r where r._op = 'delete' and {on}"
     ).rowcount
     updated = conn.exec_driver_sql(
-        f"update {target.name} t set {', '.join(f'{c} = r.{c}' for c in columns)} "  # noqa: S608
+        f"update {target.name} t set {', '.join(f'{c} = r.{c}' for c in columns)} "
         f"from {target.delta} r where r._op = 'update' and {on}"
     ).rowcount
     inserted = conn.exec_driver_sql(
-        f"insert into {target.name} ({names}) select {names} from {target.delta} where _op = 'insert'"  # noqa: S608
+        f"insert into {target.name} ({names}) select {names} from {target.delta} where _op = 'insert'"
     ).rowcount
     return {"inserted": inserted, "updated": updated, "deleted": deleted}

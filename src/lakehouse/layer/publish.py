@@ -46,11 +46,15 @@ def publish(homes: Homes, conn: Connection, project: Project, layer: Layer, hops
             f"{layer}.{table}",
             add=lead.details.get("files", []),
             drop_publish_ids=lead.details.get("replaced", []),
-            properties={"lakehouse.publish-id": str(lead.publish_id), "lakehouse.partition-key": lead.partition_key},
+            properties={
+                "lakehouse.publish-id": str(lead.publish_id),
+                "lakehouse.partition-key": lead.partition_key,
+            },
         )
         _settle(conn, layer, mine)
     conn.execute(
-        text("delete from ops.staged_file where publish_id = any(:ids)"), {"ids": [h.publish_id for h in hops]}
+        text("delete from ops.staged_file where publish_id = any(:ids)"),
+        {"ids": [h.publish_id for h in hops]},
     )
 
 
@@ -114,5 +118,5 @@ def _settle(conn: Connection, layer: Layer, hops: list[Hop]) -> None:
         gold.forget_preimages(conn, consumed)
 
 
-def _now(conn: Connection) -> Any:  # noqa: ANN401 - a timestamp on its way back to the ledger
+def _now(conn: Connection) -> Any:
     return conn.execute(text("select clock_timestamp()")).scalar_one()

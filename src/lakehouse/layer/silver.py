@@ -7,7 +7,6 @@ is ``stage.silver__<table>__conformed`` (all rows read, with ``_reasons`` and ``
 from __future__ import annotations
 
 from collections.abc import Iterator
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -67,7 +66,9 @@ def plan(conn: Connection, project: Project, source: str, partition_key: str) ->
         if not pending:
             continue
         mode, batches = _input(conn, contract, {b: key for b, (key, _) in pending.items()})
-        files = dict(conn.execute(text(_FILES), {"table": contract.table}).tuples().all())
+        files: dict[str, list[str]] = dict(
+            conn.execute(text(_FILES), {"table": contract.table}).tuples().all()
+        )
         inputs = [{"batch_id": b, "delivery": key, "files": files[b]} for b, key in sorted(batches.items())]
         for batch, (key, hops) in pending.items():
             details = {"inputs": inputs, "consumes": hops}
@@ -187,8 +188,8 @@ def _conform_in_duckdb(
     )
     with duckdb_over(homes, batches) as duck:
         duck.execute(f"create temporary view raw_input as {union}")
-        result = duck.execute(conform_text(project, contract, "duckdb"))
-        copy_batches(conn, relation, list(columns), _streamed(result.to_arrow_reader(_DUCKDB_ROWS)))
+        reader = duck.sql(conform_text(project, contract, "duckdb")).to_arrow_reader(_DUCKDB_ROWS)
+        copy_batches(conn, relation, list(columns), _streamed(reader))
 
 
 def _streamed(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -199,7 +200,7 @@ def _counts(conn: Connection, conformed: str, hops: list[Hop]) -> dict[int, dict
     found = {
         row[0]: {"read": row[1], "published": row[2], "quarantined": row[3], "duplicate": row[4]}
         for row in conn.exec_driver_sql(
-            "select _batch_id::text, count(*), count(*) filter (where _reasons = '' and _rank = 1), "  # noqa: S608
+            "select _batch_id::text, count(*), count(*) filter (where _reasons = '' and _rank = 1), "
             "count(*) filter (where _reasons <> ''), count(*) filter (where _reasons = '' and _rank > 1) "
             f"from {conformed} group by 1"
         )
@@ -224,7 +225,7 @@ def publish(conn: Connection, contract: Contract, hops: list[Hop], keep_preimage
     for hop in hops:
         conn.execute(
             text(
-                "insert into ops.quarantine "  # noqa: S608
+                "insert into ops.quarantine "
                 "select :p, :t, c._batch_id, c._source_line, c._reasons, to_jsonb(r.*) "
                 f"from {staged('silver', contract.table, 'conformed')} c join raw.{contract.table} r "
                 "on r._batch_id = c._batch_id and r._source_line = c._source_line "

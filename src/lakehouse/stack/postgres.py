@@ -310,8 +310,10 @@ def drop_database(server: PostgresServer, name: str) -> None:
     execute(server.superuser_dsn, [f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'])
 
 
-def start_postgres(home: Path, port: int | None = None) -> PostgresServer:
-    """Start a throwaway Postgres with its roles; it ends with this process at the latest.
+def start_postgres(home: Path, port: int | None = None, *, throwaway: bool = True) -> PostgresServer:
+    """Start a Postgres with its roles that ends with this process at the latest.
+
+    A throwaway one does not wait for the disk; the benchmark wants one that does.
 
     The laptop stack itself runs the same place and command under the supervisor.
     """
@@ -321,7 +323,7 @@ def start_postgres(home: Path, port: int | None = None) -> PostgresServer:
     initialise(place, passwords[SUPERUSER])
     port = port or any_free_port()
     tethered = start_tethered(
-        place.command(port, throwaway=True),
+        place.command(port, throwaway=throwaway),
         log=home / "postgres.log",
         stop_signal="INT",  # fast shutdown: does not wait for clients
         account=place.account,

@@ -1,0 +1,145 @@
+"""What the benchmark measures, each piece in a process of its own so that memory is its own too."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from lakehouse.contract import Project
+from lakehouse.errors import LakehouseError
+from lakehouse.home.homes import Homes
+from lakehouse.home.settings import Settings
+from lakehouse.layer.ledger import LAYERS, Layer
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A step's outcome: its own seconds by name, and the peak memory of its process."""
+
+    figures: Figures
+    peak_rss_mb: float
+
+
+def in_own_process(work: Callable[..., Figures], *arguments: Any) -> Measured:
+    """Run ``work`` in a fresh interpreter and measure it."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(_measured, work, arguments).result()
+
+
+def _measured(work: Callable[..., Figures], arguments: tuple[Any, ...]) -> Measured:
+    figures = work(*arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return Measured(figures, peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+
+
+def land(settings: dict[str, str], source: str, folder: Path) -> Figures:
+    """Check and upload the files; ``partition`` is the delivery's date as an ordinal day."""
+    from datetime import date
+
+    from lakehouse.landing.deliver import land as deliver
+
+    started = time.monotonic()
+    reports = deliver(_homes(settings), Project.load(), source, folder)
+    day = date.fromisoformat(reports[-1].partition_key).toordinal()
+    return {"landing": time.monotonic() - started, "partition": day, "rows": sum(r.rows for r in reports)}
+
+
+def compute(settings: dict[str, str], source: str, partition_key: str) -> Figures:
+    """All steps of all layers in one process, without Airflow; seconds by layer, and rows written."""
+    from lakehouse.layer import flow
+
+    homes, project = _homes(settings), Project.load()
+    figures: Figures = {"rows written": 0}
+    for layer in LAYERS:
+        started = time.monotonic()
+        for table in _planned(homes, project, source, layer, partition_key):
+            flow.stage(homes, project, source, layer, partition_key, table)
+        figures[f"{layer} plan and stage"] = time.monotonic() - started
+        started = time.monotonic()
+        flow.gate(homes, project, source, layer, partition_key)
+        figures[f"{layer} gate"] = time.monotonic() - started
+        started = time.monotonic()
+        event = flow.publish(homes, project, source, layer, partition_key)
+        figures[f"{layer} publish"] = time.monotonic() - started
+        figures["rows written"] += event["rows_written"]
+    return figures
+
+
+def steps(settings: dict[str, str], source: str, partition_key: str) -> dict[str, Measured]:
+    """Every task of a run as Airflow would run it, one process each: name → seconds and memory."""
+    project = Project.load()
+    measured: dict[str, Measured] = {}
+    for layer in LAYERS:
+        tasks = ["plan", *_in_order(project, source, layer), "gate", "publish"]
+        for task in tasks:
+            measured[f"{layer} {task}"] = in_own_process(
+                _one_task, settings, source, layer, partition_key, task
+            )
+    return measured
+
+
+def _one_task(settings: dict[str, str], source: str, layer: Layer, partition_key: str, task: str) -> Figures:
+    from lakehouse.layer import flow
+
+    homes, project = _homes(settings), Project.load()
+    started = time.monotonic()
+    if task == "plan":
+        flow.plan(homes, project, source, layer, partition_key)
+    elif task == "gate":
+        flow.gate(homes, project, source, layer, partition_key)
+    elif task == "publish":
+        flow.publish(homes, project, source, layer, partition_key)
+    else:
+        flow.stage(homes, project, source, layer, partition_key, task)
+    return {"seconds": time.monotonic() - started}
+
+
+def _planned(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> list[str]:
+    from lakehouse.layer import flow
+
+    planned = flow.plan(homes, project, source, layer, partition_key)
+    return [table for table in _in_order(project, source, layer) if table in planned]
+
+
+def _in_order(project: Project, source: str, layer: Layer) -> list[str]:
+    from lakehouse.layer import flow
+
+    return list(flow.tables(project, source, layer))
+
+
+def baseline(settings: dict[str, str], source: str, folder: Path) -> Figures:
+    """What people write first: pandas ``read_csv`` and ``to_sql``, table by table, into an empty schema.
+
+    Raises:
+        LakehouseError: pandas is not installed (it comes with the development tools).
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise LakehouseError("The baseline needs pandas.", "Run `make bench`.") from error
+    engine = _homes(settings).engine
+    with engine.begin() as conn:
+        conn.execute(text("create schema baseline"))
+    started, rows = time.monotonic(), 0
+    for contract in Project.load().tables(source):
+        frame = pd.read_csv(folder / contract.file_name)
+        rows += len(frame)
+        frame.to_sql(contract.table, engine, schema="baseline", index=False, chunksize=10_000)
+    return {"pandas": time.monotonic() - started, "rows": rows}
+
+
+def _homes(settings: dict[str, str]) -> Homes:
+    return Homes.open(Settings.model_validate(settings))
