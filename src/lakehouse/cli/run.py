@@ -30,8 +30,8 @@ def run(
     """Run landed partitions through Airflow and follow them: bronze, silver, gold.
 
     Without dates: every landed delivery that has not reached gold yet. With dates: the deliveries of these
-    days, again; a replay changes nothing that is already so. A failed gate is printed as Airflow shows it; the
-    exit code is then 1.
+    days, again; a replay changes nothing that is already so. When a gate or a task fails, its message is
+    printed and the exit code is 1.
 
     Example: `lakehouse run avazu --from 2014-10-21 --to 2014-10-23`
     """

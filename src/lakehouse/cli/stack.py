@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (up, down, env, logs):
         app.command()(command)
+    app.command(hidden=True)(delete_everything)
 
 
 def up() -> None:
@@ -76,6 +77,25 @@ def down() -> None:
     with RichReporter() as reporter:
         stopped = laptop.down(StackHome.locate(), reporter)
         reporter.note("Stopped." if stopped else "Nothing was running.")
+
+
+def delete_everything(
+    yes: Annotated[bool, typer.Option("--yes", help="Really.")] = False,
+) -> None:
+    """Stop the stack and delete all its data, logs and secrets; `make clean` calls it.
+
+    Example: `lakehouse delete-everything --yes`
+    """
+    from lakehouse.cli.progress import RichReporter
+    from lakehouse.errors import StackError
+    from lakehouse.stack import laptop
+    from lakehouse.stack.state import StackHome
+
+    home = StackHome.locate()
+    if not yes:
+        raise StackError(f"This deletes {home.root} with all data in it.", "Say so with --yes.")
+    with RichReporter() as reporter:
+        laptop.delete(home, reporter)
 
 
 def env(

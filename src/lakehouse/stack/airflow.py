@@ -93,6 +93,8 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
         "GX_ANALYTICS_ENABLED": "false",
         # Process titles must not overwrite the environment: the stack finds its processes by it.
         "SPT_NOENV": "1",
+        # No task does linear algebra; numpy's threads would only get in the way of forking.
+        "OPENBLAS_NUM_THREADS": "1",
         # macOS refuses to fork a process that has touched its system libraries.
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
         **connections(state, server),

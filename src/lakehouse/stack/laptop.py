@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -323,6 +324,18 @@ def down(home: StackHome, reporter: Reporter) -> bool:
         return False
     with home.locked(lambda: reporter.note("Another `lakehouse up` or `down` is at work; waiting for it.")):
         return _end_all(home, state, reporter)
+
+
+def delete(home: StackHome, reporter: Reporter) -> None:
+    """Stop everything, then delete the home: data, logs, secrets. There is no way back."""
+    if not home.root.exists():
+        return
+    down(home, reporter)
+    data = postgres.place_for(home.root).data
+    with reporter.step("Deleting data"):
+        # As root the data may lie outside the home, see `postgres.place_for`.
+        shutil.rmtree(data.parent, ignore_errors=True)
+        shutil.rmtree(home.root)
 
 
 def _end_all(home: StackHome, state: StackState, reporter: Reporter | None = None) -> bool:
