@@ -28,6 +28,7 @@ LOGICAL_TYPES = {
     "date": "date",
     "boolean": "boolean",
 }
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,58}")
 _PII: dict[str | None, Pii] = {
     None: "none",
     "public": "none",
@@ -178,6 +179,12 @@ def _contract(document: _Document) -> Contract:
 
 
 def _check(contract: Contract, table: _Table) -> None:
+    for name in (contract.table, *(n for c in contract.columns for n in (c.name, c.raw_name))):
+        if not _IDENTIFIER.fullmatch(name):
+            raise ContractError(
+                f"{name!r} is not an identifier.",
+                "Names become SQL: use a-z, 0-9 and _, beginning with a letter.",
+            )
     if table.physicalName != contract.table:
         raise ContractError(f"physicalName is {table.physicalName!r}.", f"Call the table {contract.table!r}.")
     if not contract.key:

@@ -1,0 +1,154 @@
+"""Contracts: valid by the standard, read strictly, and every mistake answered with the place and the way out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from open_data_contract_standard.model import OpenDataContractStandard
+
+from lakehouse.contract import ColumnType, Project
+from lakehouse.contract.reader import parse_type, read_contract
+from lakehouse.errors import ContractError
+
+ROOT = Project.load().root
+FILES = sorted((ROOT / "contracts").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_every_contract_is_valid_by_the_standard(path: Path) -> None:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    schema = json.loads(OpenDataContractStandard.json_schema())
+    jsonschema.validators.validator_for(schema)(schema).validate(document)
+    standard = OpenDataContractStandard.from_file(str(path))
+    ours = read_contract(path)
+    assert standard.schema_ is not None
+    (table,) = standard.schema_
+    assert table.physicalName == ours.table
+    assert [p.name for p in table.properties or []] == [c.name for c in ours.columns]
+    assert [p.physicalType for p in table.properties or []] == [c.type.sql for c in ours.columns]
+
+
+def test_the_tables_are_those_of_the_two_sources() -> None:
+    project = Project.load()
+    assert {c.name for c in project.tables("olist")} == {
+        "orders", "order_items", "order_payments", "order_reviews", "customers",
+        "geolocation", "products", "sellers", "product_category_translation",
+    }  # fmt: skip
+    assert [c.name for c in project.tables("avazu")] == ["impressions"]
+    order = [c.name for c in project.tables("olist")]
+    assert order.index("customers") < order.index("orders") < order.index("order_items")
+
+
+def test_what_the_flow_needs_is_declared() -> None:
+    for contract in Project.load().contracts.values():
+        assert contract.key and contract.description and contract.grain and contract.retention_days
+        assert all(c.description for c in contract.columns)
+        assert all(contract.column(k).required for k in contract.key)
+    orders = Project.load().contracts["olist_orders"]
+    assert orders.column("order_purchased_at").source_name == "order_purchase_timestamp"
+    products = Project.load().contracts["olist_products"]
+    # The source's misspelling stays in RAW and is mended in ODS.
+    assert products.column("product_name_length").raw_name == "product_name_lenght"
+    customers = Project.load().contracts["olist_customers"]
+    assert {c.name for c in customers.columns if c.pii == "personal"} == {"zip_code_prefix", "city"}
+    assert {c.name for c in customers.columns if c.pii == "pseudonym"} == {"customer_id", "customer_unique_id"}
+    avazu = Project.load().contracts["avazu_impressions"]
+    assert (avazu.compute_home, avazu.partition_column) == ("lake", "hour")
+    assert avazu.column("id").type == ColumnType("numeric", 20, 0)
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    """A contract as YAML has it, to be spoiled."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "contracts/olist/orders.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def refusal(document: dict[str, Any], folder: Path) -> ContractError:
+    path = folder / "spoiled.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    with pytest.raises(ContractError) as caught:
+        read_contract(path)
+    assert "spoiled.yaml" in caught.value.message
+    assert caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "says"),
+    [
+        ((), "retentionDays", "retentionDays: Extra inputs"),
+        (("schema", 0), "tags", "schema.0.tags: Extra inputs"),
+        (("schema", 0, "properties", 3), "nullable", "schema.0.properties.3.nullable: Extra inputs"),
+        (("schema", 0, "quality", 0), "dimension", "schema.0.quality.0.dimension: Extra inputs"),
+    ],
+)
+def test_a_key_without_a_meaning_is_refused_at_its_place(
+    document: dict[str, Any], tmp_path: Path, place: tuple[Any, ...], key: str, says: str
+) -> None:
+    node = document
+    for step in place:
+        node = node[step]
+    node[key] = "x"
+    assert says in refusal(document, tmp_path).message
+
+
+def custom(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(p for p in document["customProperties"] if p["property"] == name)
+
+
+def test_mistakes_are_answered(document: dict[str, Any], tmp_path: Path) -> None:
+    def spoiled(change: Any) -> str:
+        fresh = yaml.safe_load(yaml.safe_dump(document))
+        change(fresh)
+        return str(refusal(fresh, tmp_path))
+
+    def prop(d: dict[str, Any], n: int = 0) -> dict[str, Any]:
+        found: dict[str, Any] = d["schema"][0]["properties"][n]
+        return found
+
+    assert "unknown customProperties keepFor" in spoiled(
+        lambda d: d["customProperties"].append({"property": "keepFor", "value": 1})
+    )
+    assert "lacks fileName" in spoiled(lambda d: d["customProperties"].remove(custom(d, "fileName")))
+    assert "Write warehouse (Postgres) or lake (DuckDB)" in spoiled(
+        lambda d: custom(d, "computeHome").update(value="spark")
+    )
+    assert "unknown physicalType 'varchar'" in spoiled(lambda d: prop(d).update(physicalType="varchar"))
+    assert "Write logicalType: timestamp" in spoiled(lambda d: prop(d, 3).update(logicalType="string"))
+    assert "Call the table 'olist_orders'" in spoiled(lambda d: d["schema"][0].update(physicalName="orders"))
+    assert "no column has primaryKey" in spoiled(
+        lambda d: [prop(d).pop(k) for k in ("primaryKey", "primaryKeyPosition")]
+    )
+    assert "name occurs twice: order_id" in spoiled(lambda d: prop(d, 1).update(name="order_id"))
+    assert "a unique rule cannot be decided row by row" in spoiled(
+        lambda d: prop(d)["quality"][0].update(metric="duplicateValues", arguments={}, severity="row")
+    )
+    assert "invalidValues takes validValues, pattern, or" in spoiled(
+        lambda d: prop(d)["quality"][0].update(arguments={"between": [1, 2]})
+    )
+    assert "Write table.column" in spoiled(lambda d: prop(d, 1)["relationships"][0].update(to="olist_customers"))
+    assert "severity" in spoiled(lambda d: prop(d)["quality"][0].update(severity="error"))
+
+
+@pytest.mark.parametrize("physical", ["numeric", "numeric(12)", "text(5)", "int", "timestamptz", "", "text; drop"])
+def test_types_this_project_does_not_know_are_refused(physical: str) -> None:
+    with pytest.raises(ContractError, match="unknown physicalType"):
+        parse_type(physical)
+
+
+def test_names_are_identifiers_because_they_become_sql(document: dict[str, Any], tmp_path: Path) -> None:
+    document["schema"][0]["properties"][4]["name"] = "x text); drop table ops.batch; --"
+    assert "identifier" in refusal(document, tmp_path).message
+
+
+def test_not_yaml_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "spoiled.yaml"
+    path.write_text("schema: [", encoding="utf-8")
+    with pytest.raises(ContractError, match="not valid YAML"):
+        read_contract(path)
