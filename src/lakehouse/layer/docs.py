@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.layer.gx_context import new_context, quietly
+
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
@@ -43,30 +45,30 @@ class DocsTarget:
         """What the site is built from."""
         return self.home / "uncommitted" / "validations"
 
-    def settings(self) -> dict[str, Any]:
-        """What a GX context has to know: where suites and results are, and its site."""
-        return {
-            "plugins_directory": str(self.home / "plugins"),
-            "suites": _files(self.home / "expectations"),
-            "results": _files(self.results),
-            "data_docs_sites": {"local_site": {**SITE, "store_backend": _files(self.folder)}},
-        }
-
-    def add(
-        self, context: EphemeralDataContext, pages: Sequence[ExpectationSuiteValidationResult], *, run: str
-    ) -> None:
+    def add(self, pages: Sequence[ExpectationSuiteValidationResult], *, run: str) -> None:
         """Store the results and render their pages and the index.
 
         A page that cannot be written is not a reason to hold data back: that is logged and the gate goes on.
         """
         try:
-            with _exclusive(self.folder):
+            with _exclusive(self.folder), quietly():
+                context = self._context()
                 added = [_store(context, page, run) for page in pages]
                 self._forget_old_runs()
                 if added:
                     context.build_data_docs(resource_identifiers=added + self._stale_suites(pages))
         except Exception:
             _log.warning("Data Docs in %s could not be written.", self.folder, exc_info=True)
+
+    def _context(self) -> EphemeralDataContext:
+        return new_context(
+            stores={
+                "expectations_store": _files(self.home / "expectations"),
+                "validation_results_store": _files(self.results),
+            },
+            plugins_directory=str(self.home / "plugins"),
+            data_docs_sites={"local_site": {**SITE, "store_backend": _files(self.folder)}},
+        )
 
     def _stale_suites(self, pages: Sequence[ExpectationSuiteValidationResult]) -> list[Any]:
         """The suites of these results whose own page is missing or older than the suite."""

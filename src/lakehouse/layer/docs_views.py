@@ -6,8 +6,6 @@ for a project's templates last, so that none of its templates could be replaced.
 
 from __future__ import annotations
 
-from typing import Any
-
 from great_expectations.render.view.view import DefaultJinjaIndexPageView, DefaultJinjaPageView
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 
@@ -20,14 +18,20 @@ def _prefer(env: Environment, *folders: str | None) -> None:
 class PageView(DefaultJinjaPageView):
     """A suite or the result of an audit."""
 
-    def __init__(self, **folders: Any) -> None:
-        super().__init__(**folders)
-        _prefer(self.env, folders.get("custom_views_directory"), folders.get("custom_styles_directory"))
+    # Great Expectations looks at the names of the parameters to know what to pass.
+    def __init__(
+        self, custom_styles_directory: str | None = None, custom_views_directory: str | None = None
+    ) -> None:
+        super().__init__(custom_styles_directory, custom_views_directory)
+        _prefer(self.env, custom_views_directory, custom_styles_directory)
 
 
 class IndexView(DefaultJinjaIndexPageView):
     """The list of all audits."""
 
-    def __init__(self, **folders: Any) -> None:
-        super().__init__(**folders)
-        _prefer(self.env, folders.get("custom_views_directory"), folders.get("custom_styles_directory"))
+    # Great Expectations looks at the names of the parameters to know what to pass.
+    def __init__(
+        self, custom_styles_directory: str | None = None, custom_views_directory: str | None = None
+    ) -> None:
+        super().__init__(custom_styles_directory, custom_views_directory)
+        _prefer(self.env, custom_views_directory, custom_styles_directory)

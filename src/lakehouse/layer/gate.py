@@ -8,10 +8,6 @@ results, messages or Data Docs other than keys, and of those not the personal on
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +32,7 @@ from lakehouse.compile.rules import (
 )
 from lakehouse.contract import Contract, GoldModel
 from lakehouse.layer.docs import DocsTarget
+from lakehouse.layer.gx_context import new_context, quietly
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
@@ -135,7 +132,7 @@ def run_gate(
     """
     with (
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn,
-        _context(engine, docs) as context,
+        _context(engine) as context,
     ):
         results: list[RuleResult] = []
         pages: list[ExpectationSuiteValidationResult] = []
@@ -144,9 +141,9 @@ def run_gate(
             results += outcome
             if page:
                 pages.append(_for_readers(page, outcome))
-        if docs:
-            docs.add(context, pages, run=f"{source}-{layer}-{partition_key}")
-        return results
+    if docs:
+        docs.add(pages, run=f"{source}-{layer}-{partition_key}")
+    return results
 
 
 def failure_message(results: Sequence[RuleResult], *, warnings_too: bool = False) -> str:
@@ -231,33 +228,10 @@ def _for_readers(
 
 
 @contextlib.contextmanager
-def _context(engine: Engine, docs: DocsTarget | None) -> Iterator[EphemeralDataContext]:
-    """A context of Great Expectations on the warehouse, quiet, and gone afterwards."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        import great_expectations as gx
-        from great_expectations.data_context.types.base import (
-            DataContextConfig,
-            InMemoryStoreBackendDefaults,
-            ProgressBarsConfig,
-        )
-
-        logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
-        defaults = InMemoryStoreBackendDefaults()
-        given = docs.settings() if docs else {}
-        if docs:
-            defaults.stores[defaults.expectations_store_name]["store_backend"] = given.pop("suites")
-            defaults.stores[defaults.validation_results_store_name]["store_backend"] = given.pop("results")
-        context = gx.get_context(
-            mode="ephemeral",
-            project_config=DataContextConfig(
-                store_backend_defaults=defaults,
-                analytics_enabled=False,
-                progress_bars=ProgressBarsConfig(globally=False, metric_calculations=False),
-                **given,
-            ),
-        )
+def _context(engine: Engine) -> Iterator[EphemeralDataContext]:
+    """A context with the warehouse as its data source; its connections are closed afterwards."""
+    with quietly():
+        context = new_context()
         # In GX a dollar sign starts a variable.
         url = engine.url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
         source = context.data_sources.add_postgres(_DATASOURCE, connection_string=url.replace("$", r"\$"))
@@ -275,7 +249,7 @@ def _validate(
     import great_expectations as gx
 
     relation = subject.relation
-    query = relation[1:-1] if relation.startswith("(") else f"select * from {relation}"  # noqa: S608
+    query = relation[1:-1] if relation.startswith("(") else f"select * from {relation}"
     source: Any = context.data_sources.get(_DATASOURCE)
     asset = source.add_query_asset(f"{layer}.{subject.table}", query=query)
     batch = asset.add_batch_definition_whole_table("staged").get_batch()
@@ -305,7 +279,7 @@ def _implementation(expectation: Expectation, resolve: Resolve) -> Any:
 
 def _count(conn: Connection, relation: str) -> int:
     alias = " as subject" if relation.startswith("(") else ""
-    statement = f"select count(*) from {relation}{alias}"  # noqa: S608
+    statement = f"select count(*) from {relation}{alias}"
     return int(conn.exec_driver_sql(statement.replace("%", "%%")).scalar_one())
 
 
@@ -363,7 +337,7 @@ def _broken_rows(
     columns = [f"'{MASK}'" if c in subject.personal else f"broken.{_quoted(c)}::text" for c in shown]
     order = ", ".join(f"broken.{_quoted(c)}" for c in shown) or "1"
     statement = (
-        f"with broken as materialized ({sql}) "  # noqa: S608
+        f"with broken as materialized ({sql}) "
         f"select (select count(*) from broken){''.join(f', {c}' for c in columns)} "
         f"from broken order by {order} limit {SAMPLE_KEYS}"
     )
