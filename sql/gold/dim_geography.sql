@@ -1,7 +1,8 @@
 /*
 description: >
   Zip code prefixes with one place each. The centroid is the median of the prefix's distinct points inside Brazil, which a few
-  mistyped points cannot move; points outside Brazil's bounds are ignored. City and state are the pair most often
+  mistyped points cannot move; of an even number of points it is the lower of the two in the middle, so that it is
+  always an observed value. Points outside Brazil's bounds are ignored. City and state are the pair most often
   given for the prefix. Prefixes that only customers or sellers use are listed too, without a centroid, so that every
   address finds its row.
 source: olist
@@ -12,10 +13,8 @@ columns:
   zip_code_prefix: First five digits of the postcode, with leading zeros
   city: City most often given with the prefix (ties by state, then city, alphabetically)
   state: Two-letter state of that city
-  latitude_deg: >
-    Median latitude in degrees, rounded to six decimals (11 cm); NULL without a plausible point
-  longitude_deg: >
-    Median longitude in degrees, rounded to six decimals; NULL without a plausible point
+  latitude_deg: Median latitude in degrees; NULL without a plausible point
+  longitude_deg: Median longitude in degrees; NULL without a plausible point
   point_count: Distinct points known for the prefix
   plausible_point_count: Of these, points inside latitude -34 to 5.5 and longitude -74 to -32
   is_in_geolocation: The prefix occurs in the geolocation table, not only in addresses
@@ -53,8 +52,8 @@ centroids as (
     select
         points.zip_code_prefix,
         count(*) as plausible_point_count,
-        percentile_cont(0.5) within group (order by points.latitude_deg) as latitude_deg,
-        percentile_cont(0.5) within group (order by points.longitude_deg) as longitude_deg
+        percentile_disc(0.5) within group (order by points.latitude_deg) as latitude_deg,
+        percentile_disc(0.5) within group (order by points.longitude_deg) as longitude_deg
     from points
     where points.latitude_deg between -34 and 5.5 and points.longitude_deg between -74 and -32
     group by points.zip_code_prefix
@@ -105,7 +104,8 @@ ranked_places as (
         places.state,
         row_number() over (
             partition by places.zip_code_prefix
-            order by places.source_rank, places.mention_count desc, places.state, places.city
+            order by
+                places.source_rank asc, places.mention_count desc, places.state asc, places.city asc
         ) as place_rank
     from places
 )
@@ -114,8 +114,8 @@ select
     cast(ranked_places.zip_code_prefix as text) as zip_code_prefix,
     cast(ranked_places.city as text) as city,
     cast(ranked_places.state as text) as state,
-    cast(centroids.latitude_deg as numeric(9, 6)) as latitude_deg,
-    cast(centroids.longitude_deg as numeric(9, 6)) as longitude_deg,
+    cast(centroids.latitude_deg as double precision) as latitude_deg,
+    cast(centroids.longitude_deg as double precision) as longitude_deg,
     cast(coalesce(point_counts.point_count, 0) as integer) as point_count,
     cast(coalesce(centroids.plausible_point_count, 0) as integer) as plausible_point_count,
     cast(point_counts.point_count is not null as boolean) as is_in_geolocation

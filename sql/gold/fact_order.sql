@@ -149,43 +149,32 @@ item_totals as (
     group by items.order_id
 ),
 
-payment_types as (
+payment_totals as (
+    select
+        payments.order_id,
+        count(*) as payment_count,
+        sum(payments.payment_brl) as payment_brl,
+        max(payments.payment_installments) as payment_installments_count,
+        min(payments.payment_type) as first_payment_type,
+        min(payments.payment_type) <> max(payments.payment_type) as has_several_types
+    from affected.order_id as unit
+    inner join ods.olist_order_payments as payments on unit.order_id = payments.order_id
+    group by payments.order_id
+),
+
+-- few orders are paid by several types; only these are ranked
+ranked_payment_types as (
     select
         payments.order_id,
         payments.payment_type,
-        count(*) as payment_count,
-        sum(payments.payment_brl) as payment_brl,
-        max(payments.payment_installments) as payment_installments_count
-    from affected.order_id as unit
-    inner join ods.olist_order_payments as payments on unit.order_id = payments.order_id
-    group by payments.order_id, payments.payment_type
-),
-
-ranked_payment_types as (
-    select
-        payment_types.order_id,
-        payment_types.payment_type,
-        payment_types.payment_count,
-        payment_types.payment_brl,
-        payment_types.payment_installments_count,
         row_number() over (
-            partition by payment_types.order_id
-            order by payment_types.payment_brl desc, payment_types.payment_type asc
+            partition by payments.order_id
+            order by sum(payments.payment_brl) desc, payments.payment_type asc
         ) as payment_type_rank
-    from payment_types
-),
-
-payment_totals as (
-    select
-        ranked_payment_types.order_id,
-        sum(ranked_payment_types.payment_count) as payment_count,
-        sum(ranked_payment_types.payment_brl) as payment_brl,
-        max(ranked_payment_types.payment_installments_count) as payment_installments_count,
-        max(
-            case when ranked_payment_types.payment_type_rank = 1 then ranked_payment_types.payment_type end
-        ) as main_payment_type
-    from ranked_payment_types
-    group by ranked_payment_types.order_id
+    from payment_totals
+    inner join ods.olist_order_payments as payments on payment_totals.order_id = payments.order_id
+    where payment_totals.has_several_types
+    group by payments.order_id, payments.payment_type
 ),
 
 ranked_reviews as (
@@ -270,7 +259,9 @@ select
         payment_totals.payment_brl - item_totals.item_price_brl - item_totals.freight_brl as numeric(12, 2)
     ) as payment_difference_brl,
     cast(payment_totals.payment_installments_count as integer) as payment_installments_count,
-    cast(coalesce(payment_totals.main_payment_type, 'none') as text) as main_payment_type,
+    cast(
+        coalesce(ranked_payment_types.payment_type, payment_totals.first_payment_type, 'none') as text
+    ) as main_payment_type,
     cast(coalesce(review_totals.review_count, 0) as integer) as review_count,
     cast(
         cast(review_totals.review_score_sum as double precision)
@@ -286,4 +277,6 @@ left join gold.dim_customer as dim_customer
         and (dim_customer.valid_to is null or orders.order_purchased_at < dim_customer.valid_to)
 left join item_totals on orders.order_id = item_totals.order_id
 left join payment_totals on orders.order_id = payment_totals.order_id
+left join ranked_payment_types
+    on orders.order_id = ranked_payment_types.order_id and ranked_payment_types.payment_type_rank = 1
 left join review_totals on orders.order_id = review_totals.order_id

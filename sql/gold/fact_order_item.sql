@@ -92,58 +92,41 @@ with items as (
 
 weighted as (
     select
-        items.order_id,
-        items.order_item_id,
-        items.order_payment_cents,
+        items.*,
         case when items.order_cents > 0 then items.item_cents else 1 end as item_weight,
         cast(
-            case when items.order_cents > 0 then items.order_cents else count(*) over same_order end as bigint
+            case
+                when items.order_cents > 0 then items.order_cents
+                else count(*) over (partition by items.order_id)
+            end as bigint
         ) as order_weight
     from items
-    window same_order as (partition by items.order_id)
 ),
 
 remainders as (
     select
-        weighted.order_id,
-        weighted.order_item_id,
-        weighted.order_payment_cents,
-        weighted.order_weight,
+        weighted.*,
         weighted.order_payment_cents * weighted.item_weight as weighted_cents,
-        mod(weighted.order_payment_cents * weighted.item_weight, weighted.order_weight) as remainder
+        mod(weighted.order_payment_cents * weighted.item_weight, weighted.order_weight) as division_remainder
     from weighted
 ),
 
-shares as (
+item_shares as (
     select
-        remainders.order_id,
-        remainders.order_item_id,
-        remainders.order_payment_cents,
-        remainders.remainder,
+        remainders.*,
         -- divides without a rest
-        cast((remainders.weighted_cents - remainders.remainder) / remainders.order_weight as bigint) as share_cents
+        cast((remainders.weighted_cents - remainders.division_remainder) / remainders.order_weight as bigint) as share_cents
     from remainders
 ),
 
 ranked as (
     select
-        shares.order_id,
-        shares.order_item_id,
-        shares.share_cents,
-        shares.order_payment_cents - sum(shares.share_cents) over same_order as left_over_cents,
+        item_shares.*,
+        item_shares.order_payment_cents - sum(item_shares.share_cents) over (partition by item_shares.order_id) as left_over_cents,
         row_number() over (
-            partition by shares.order_id order by shares.remainder desc, shares.order_item_id asc
+            partition by item_shares.order_id order by item_shares.division_remainder desc, item_shares.order_item_id asc
         ) as remainder_rank
-    from shares
-    window same_order as (partition by shares.order_id)
-),
-
-allocated as (
-    select
-        ranked.order_id,
-        ranked.order_item_id,
-        ranked.share_cents + case when ranked.remainder_rank <= ranked.left_over_cents then 1 else 0 end as cents
-    from ranked
+    from item_shares
 )
 
 select
@@ -159,9 +142,13 @@ select
     cast(items.order_delivered_carrier_at > items.shipping_limit_at as boolean) as is_handed_over_late,
     cast(items.price_brl as numeric(12, 2)) as price_brl,
     cast(items.freight_brl as numeric(12, 2)) as freight_brl,
-    cast(cast(allocated.cents as numeric(14, 0)) * 0.01 as numeric(12, 2)) as allocated_payment_brl
-from items
-inner join allocated on items.order_id = allocated.order_id and items.order_item_id = allocated.order_item_id
+    cast(
+        cast(
+            items.share_cents + case when items.remainder_rank <= items.left_over_cents then 1 else 0 end
+            as numeric(14, 0)
+        ) * 0.01 as numeric(12, 2)
+    ) as allocated_payment_brl
+from ranked as items
 left join gold.dim_product as dim_product
     on
         items.product_id = dim_product.product_id

@@ -51,11 +51,11 @@ with reached as (
 
 steps as (
     select
-        names.step_number,
-        names.step_name
+        step_names.step_number,
+        step_names.step_name
     from (
         values (1, 'placed'), (2, 'approved'), (3, 'handed_over'), (4, 'delivered'), (5, 'reviewed')
-    ) as names (step_number, step_name)
+    ) as step_names (step_number, step_name)
 ),
 
 counts as (
