@@ -43,7 +43,7 @@ WITH cleaned AS (
     END AS click,
     hour AS hour__text,
     CASE
-      WHEN REGEXP_MATCHES(hour, '^[0-9]{8}$')
+      WHEN REGEXP_MATCHES(hour, '^[0-9]{6}([01][0-9]|2[0-3])$')
       THEN TRY_CAST('20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7, 2) || ':00:00' AS TIMESTAMP)
     END AS hour,
     c1 AS c1__text,

@@ -46,7 +46,7 @@ WITH cleaned AS (
     END AS click,
     hour AS hour__text,
     CASE
-      WHEN hour ~ '^[0-9]{8}$'
+      WHEN hour ~ '^[0-9]{6}([01][0-9]|2[0-3])$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(
           '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7 FOR 2) || ':00:00',

@@ -29,7 +29,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         shipping_limit_at,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       )
       THEN TRY_CAST(shipping_limit_at AS TIMESTAMP)
     END AS shipping_limit_at,

@@ -30,7 +30,7 @@ WITH cleaned AS (
     seller_id AS seller_id,
     shipping_limit_at AS shipping_limit_at__text,
     CASE
-      WHEN shipping_limit_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN shipping_limit_at ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(shipping_limit_at, 'timestamp')
         THEN CAST(shipping_limit_at AS TIMESTAMP)

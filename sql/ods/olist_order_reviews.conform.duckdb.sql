@@ -31,7 +31,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         review_creation_date,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
       )
       THEN TRY_CAST(SUBSTRING(review_creation_date, 1, 10) AS DATE)
     END AS review_creation_date,
@@ -39,7 +39,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         review_answered_at,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       )
       THEN TRY_CAST(review_answered_at AS TIMESTAMP)
     END AS review_answered_at,

@@ -32,7 +32,7 @@ WITH cleaned AS (
     review_comment_message AS review_comment_message,
     review_creation_date AS review_creation_date__text,
     CASE
-      WHEN review_creation_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+      WHEN review_creation_date ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(SUBSTRING(review_creation_date FROM 1 FOR 10), 'date')
         THEN CAST(SUBSTRING(review_creation_date FROM 1 FOR 10) AS DATE)
@@ -40,7 +40,7 @@ WITH cleaned AS (
     END AS review_creation_date,
     review_answered_at AS review_answered_at__text,
     CASE
-      WHEN review_answered_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN review_answered_at ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(review_answered_at, 'timestamp')
         THEN CAST(review_answered_at AS TIMESTAMP)

@@ -25,7 +25,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         order_purchased_at,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       )
       THEN TRY_CAST(order_purchased_at AS TIMESTAMP)
     END AS order_purchased_at,
@@ -33,7 +33,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         order_approved_at,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       )
       THEN TRY_CAST(order_approved_at AS TIMESTAMP)
     END AS order_approved_at,
@@ -41,7 +41,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         order_delivered_carrier_at,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       )
       THEN TRY_CAST(order_delivered_carrier_at AS TIMESTAMP)
     END AS order_delivered_carrier_at,
@@ -49,7 +49,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         order_delivered_customer_at,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       )
       THEN TRY_CAST(order_delivered_customer_at AS TIMESTAMP)
     END AS order_delivered_customer_at,
@@ -57,7 +57,7 @@ WITH cleaned AS (
     CASE
       WHEN REGEXP_MATCHES(
         order_estimated_delivery_date,
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
       )
       THEN TRY_CAST(SUBSTRING(order_estimated_delivery_date, 1, 10) AS DATE)
     END AS order_estimated_delivery_date,

@@ -23,7 +23,7 @@ WITH cleaned AS (
     order_status AS order_status,
     order_purchased_at AS order_purchased_at__text,
     CASE
-      WHEN order_purchased_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_purchased_at ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(order_purchased_at, 'timestamp')
         THEN CAST(order_purchased_at AS TIMESTAMP)
@@ -31,7 +31,7 @@ WITH cleaned AS (
     END AS order_purchased_at,
     order_approved_at AS order_approved_at__text,
     CASE
-      WHEN order_approved_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_approved_at ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(order_approved_at, 'timestamp')
         THEN CAST(order_approved_at AS TIMESTAMP)
@@ -39,7 +39,7 @@ WITH cleaned AS (
     END AS order_approved_at,
     order_delivered_carrier_at AS order_delivered_carrier_at__text,
     CASE
-      WHEN order_delivered_carrier_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_delivered_carrier_at ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(order_delivered_carrier_at, 'timestamp')
         THEN CAST(order_delivered_carrier_at AS TIMESTAMP)
@@ -47,7 +47,7 @@ WITH cleaned AS (
     END AS order_delivered_carrier_at,
     order_delivered_customer_at AS order_delivered_customer_at__text,
     CASE
-      WHEN order_delivered_customer_at ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_delivered_customer_at ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(order_delivered_customer_at, 'timestamp')
         THEN CAST(order_delivered_customer_at AS TIMESTAMP)
@@ -55,7 +55,7 @@ WITH cleaned AS (
     END AS order_delivered_customer_at,
     order_estimated_delivery_date AS order_estimated_delivery_date__text,
     CASE
-      WHEN order_estimated_delivery_date ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+      WHEN order_estimated_delivery_date ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(SUBSTRING(order_estimated_delivery_date FROM 1 FOR 10), 'date')
         THEN CAST(SUBSTRING(order_estimated_delivery_date FROM 1 FOR 10) AS DATE)

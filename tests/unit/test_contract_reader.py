@@ -56,7 +56,10 @@ def test_what_the_flow_needs_is_declared() -> None:
     assert products.column("product_name_length").raw_name == "product_name_lenght"
     customers = Project.load().contracts["olist_customers"]
     assert {c.name for c in customers.columns if c.pii == "personal"} == {"zip_code_prefix", "city"}
-    assert {c.name for c in customers.columns if c.pii == "pseudonym"} == {"customer_id", "customer_unique_id"}
+    assert {c.name for c in customers.columns if c.pii == "pseudonym"} == {
+        "customer_id",
+        "customer_unique_id",
+    }
     avazu = Project.load().contracts["avazu_impressions"]
     assert (avazu.compute_home, avazu.partition_column) == ("lake", "hour")
     assert avazu.column("id").type == ColumnType("numeric", 20, 0)
@@ -65,7 +68,9 @@ def test_what_the_flow_needs_is_declared() -> None:
 @pytest.fixture
 def document() -> dict[str, Any]:
     """A contract as YAML has it, to be spoiled."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "contracts/olist/orders.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = yaml.safe_load(
+        (ROOT / "contracts/olist/orders.yaml").read_text(encoding="utf-8")
+    )
     return loaded
 
 
@@ -132,11 +137,15 @@ def test_mistakes_are_answered(document: dict[str, Any], tmp_path: Path) -> None
     assert "invalidValues takes validValues, pattern, or" in spoiled(
         lambda d: prop(d)["quality"][0].update(arguments={"between": [1, 2]})
     )
-    assert "Write table.column" in spoiled(lambda d: prop(d, 1)["relationships"][0].update(to="olist_customers"))
+    assert "Write table.column" in spoiled(
+        lambda d: prop(d, 1)["relationships"][0].update(to="olist_customers")
+    )
     assert "severity" in spoiled(lambda d: prop(d)["quality"][0].update(severity="error"))
 
 
-@pytest.mark.parametrize("physical", ["numeric", "numeric(12)", "text(5)", "int", "timestamptz", "", "text; drop"])
+@pytest.mark.parametrize(
+    "physical", ["numeric", "numeric(12)", "text(5)", "int", "timestamptz", "", "text; drop"]
+)
 def test_types_this_project_does_not_know_are_refused(physical: str) -> None:
     with pytest.raises(ContractError, match="unknown physicalType"):
         parse_type(physical)

@@ -23,7 +23,8 @@ from lakehouse.contract import Column, ColumnType, Contract, Rule
 
 DIALECTS = ("postgres", "duckdb")
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+# No year 0: one engine knows it as 1 BC, the other does not know it.
+_DATE = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
 _PATTERNS = {
     "smallint": "^[+-]?[0-9]{1,5}$",
     "integer": "^[+-]?[0-9]{1,10}$",
@@ -37,7 +38,7 @@ _PATTERNS = {
 #: Source formats that are rewritten to ISO before the cast: pattern, and the SQL that rewrites `{0}`.
 _FORMATS = {
     "yyMMddHH": (
-        "^[0-9]{8}$",
+        "^[0-9]{6}([01][0-9]|2[0-3])$",
         "'20' || substring({0}, 1, 2) || '-' || substring({0}, 3, 2) || '-' || substring({0}, 5, 2)"
         " || ' ' || substring({0}, 7, 2) || ':00:00'",
     )

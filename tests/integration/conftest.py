@@ -1,0 +1,45 @@
+"""The project and lakehouses for tests that drive the real flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lakehouse.contract import Project
+from lakehouse.stack.postgres import PostgresServer
+from lakehouse.stack.s3 import S3Server
+
+from ..support.lakehouse import Lakehouse, copy_project
+from ..support.templates import Templates
+
+
+@pytest.fixture(scope="session")
+def flow_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project as it is, copied so that pages of audits go nowhere near the checkout's."""
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def templates(
+    pg_server: PostgresServer,
+    s3_server: S3Server,
+    flow_project: Project,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Templates:
+    """Lakehouses to copy."""
+    return Templates(pg_server, s3_server, flow_project, tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture
+def lakehouse(templates: Templates) -> Iterator[Lakehouse]:
+    """A lakehouse with all its tables and no rows."""
+    with templates.empty() as made:
+        yield made
+
+
+@pytest.fixture
+def loaded(templates: Templates) -> Iterator[Lakehouse]:
+    """A lakehouse that holds ``small_shop()`` up to gold, delivered on ``DAY``. Its landing zone is empty."""
+    with templates.loaded() as made:
+        yield made
