@@ -1,0 +1,178 @@
+"""What the DAGs promise to whoever operates them: ids, order, retries, pools, pages, params, events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset, CronPartitionTimetable, PartitionedAssetTimetable, TriggerRule
+
+from lakehouse.contract import Project
+from lakehouse.layer import flow
+from lakehouse.orchestrate.manual import RUNBOOKS
+from lakehouse.orchestrate.pools import POOLS
+
+LAYERS = ("bronze", "silver", "gold")
+SOURCES = ("avazu", "olist")
+EVERY = [f"{source}_{layer}" for source in SOURCES for layer in LAYERS]
+PROJECT = Project.load()
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _parts(dag_id: str) -> tuple[str, Any]:
+    source, _, layer = dag_id.rpartition("_")
+    return source, layer
+
+
+def test_every_source_has_its_three_dags_and_there_are_no_others(dags: dict[str, DAG]) -> None:
+    assert sorted(dags) == sorted(EVERY)
+    assert set(PROJECT.sources) == set(SOURCES)
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_there_is_one_stage_task_a_table(dags: dict[str, DAG], dag_id: str) -> None:
+    source, layer = _parts(dag_id)
+    around = {"plan", "gate", "publish"} | ({"wait_for_delivery"} if layer == "bronze" else set())
+    tables = flow.tables(PROJECT, source, layer)
+    assert set(dags[dag_id].task_ids) == around | {f"stage.{t}" for t in tables}
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_a_table_waits_for_what_it_reads_and_for_nothing_else(dags: dict[str, DAG], dag_id: str) -> None:
+    source, layer = _parts(dag_id)
+    dag = dags[dag_id]
+    for table, before in flow.tables(PROJECT, source, layer).items():
+        task = dag.get_task(f"stage.{table}")
+        assert task.upstream_task_ids == {"plan"} | {f"stage.{t}" for t in before}
+        assert "gate" in task.downstream_task_ids
+    assert dag.get_task("gate").downstream_task_ids == {"publish"}
+    assert dag.get_task("publish").downstream_task_ids == set()
+    assert "publish" in dag.get_task("plan").downstream_task_ids
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_skipped_tables_do_not_stop_the_run_but_failed_ones_do(dags: dict[str, DAG], dag_id: str) -> None:
+    dag = dags[dag_id]
+    for task in dag.tasks:
+        if task.task_id in {"gate", "publish"} or task.task_id.startswith("stage."):
+            assert task.trigger_rule == TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
+        else:
+            assert task.trigger_rule == TriggerRule.ALL_SUCCESS
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_tasks_are_retried_with_growing_pauses_and_end_in_time(dags: dict[str, DAG], dag_id: str) -> None:
+    for task in dags[dag_id].tasks:
+        assert task.retries and task.retries >= 2
+        assert task.retry_exponential_backoff == 2.0
+        assert isinstance(task.max_retry_delay, timedelta) and task.max_retry_delay <= timedelta(minutes=10)
+        if task.task_id != "wait_for_delivery":  # waits in the triggerer for as long as its param says
+            assert task.execution_timeout
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_work_that_must_not_collide_has_its_pool(dags: dict[str, DAG], dag_id: str) -> None:
+    pools = {"plan": "lakehouse_plan", "gate": "lakehouse_gate", "publish": "lakehouse_publish"}
+    for task in dags[dag_id].tasks:
+        if task.task_id == "wait_for_delivery":
+            assert task.pool == "default_pool"
+            continue
+        assert task.pool == pools.get(task.task_id, "lakehouse_stage")
+        assert task.pool in POOLS
+    assert POOLS["lakehouse_publish"][0] == 1
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_only_publish_tells_that_the_layer_is_there(dags: dict[str, DAG], dag_id: str) -> None:
+    source, layer = _parts(dag_id)
+    told = {t.task_id: [(a.name, a.uri) for a in t.outlets] for t in dags[dag_id].tasks if t.outlets}
+    assert told == {"publish": [(f"{source}/{layer}", f"x-lakehouse://{source}/{layer}")]}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_schedule_hands_a_plain_date_from_layer_to_layer(dags: dict[str, DAG], source: str) -> None:
+    bronze, silver, gold = (dags[f"{source}_{layer}"] for layer in LAYERS)
+    assert isinstance(bronze.timetable, CronPartitionTimetable)
+    assert bronze.timetable.key_format == "%Y-%m-%d"
+    assert bronze.timetable.run_offset == -1
+    for consumer, producer in ((silver, "bronze"), (gold, "silver")):
+        assert isinstance(consumer.timetable, PartitionedAssetTimetable)
+        assert consumer.timetable.asset_condition == Asset(
+            name=f"{source}/{producer}", uri=f"x-lakehouse://{source}/{producer}", group="lakehouse"
+        )
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_runs_do_not_overtake_each_other(dags: dict[str, DAG], dag_id: str) -> None:
+    _, layer = _parts(dag_id)
+    dag = dags[dag_id]
+    assert not dag.catchup
+    assert dag.start_date is None
+    # Bronze: a run that waits for its delivery must not keep a backfill from starting; turns are taken in plan.
+    assert dag.max_active_runs == (16 if layer == "bronze" else 1)
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_params_are_typed_and_explained(dags: dict[str, DAG], dag_id: str) -> None:
+    _, layer = _parts(dag_id)
+    params = {name: dags[dag_id].params.get_param(name) for name in dags[dag_id].params}
+    expected = {"bronze": {"wait_hours"}, "silver": set[str](), "gold": {"full_refresh"}}[layer]
+    assert set(params) == {"partition_key"} | expected
+    for param in params.values():
+        assert param.schema["type"]
+        assert len(param.description or "") > 30
+        assert param.schema["title"]
+
+
+def test_a_partition_key_param_must_be_a_date(dags: dict[str, DAG]) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    param = dags["olist_silver"].params.get_param("partition_key")
+    assert param.resolve(None) is None
+    assert param.resolve("2018-10-17") == "2018-10-17"
+    with pytest.raises(ParamValidationError):
+        param.resolve("yesterday")
+
+
+@pytest.mark.parametrize("dag_id", EVERY)
+def test_the_page_helps_whoever_is_on_call(dags: dict[str, DAG], dag_id: str) -> None:
+    dag = dags[dag_id]
+    page = dag.doc_md or ""
+    for heading in ("What it does", "Impact of failure", "How to rerun", "Runbooks"):
+        assert f"**{heading}" in page
+    assert "$" not in page
+    assert dag.description
+    assert {"lakehouse", f"source:{_parts(dag_id)[0]}", f"layer:{_parts(dag_id)[1]}"} <= dag.tags
+    for task in dag.tasks:
+        assert task.owner not in ("", "airflow")
+        assert task.doc_md
+
+
+def test_every_runbook_exists_and_is_linked(dags: dict[str, DAG]) -> None:
+    pages = "".join(dag.doc_md or "" for dag in dags.values())
+    for name in RUNBOOKS:
+        assert (ROOT / "docs" / "runbooks" / f"{name}.md").is_file()
+        assert f"docs/runbooks/{name}.md" in pages
+
+
+def test_runbooks_become_links_where_the_documentation_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lakehouse.orchestrate.manual import Situation, page
+
+    monkeypatch.setenv("LAKEHOUSE_DOCS_URL", "https://docs.example/")
+    text = page(Situation("olist", "gold", "Orders.", "Figures stay.", "somebody", 1))
+    assert "(https://docs.example/runbooks/gate-blocked.md)" in text
+
+
+def test_data_and_rule_errors_are_not_retried_but_everything_else_is(dags: dict[str, DAG]) -> None:
+    from airflow.sdk.definitions.retry_policy import RetryAction
+
+    from lakehouse.errors import ContractError, FileDefect, GateFailed, StaleStage
+
+    policy = dags["olist_bronze"].get_task("gate").retry_policy
+    assert policy
+    for error in (GateFailed("x"), FileDefect("x"), ContractError("x")):
+        assert policy.evaluate(error, 1, 3).action is RetryAction.FAIL
+    for other in (StaleStage("x"), ConnectionError("x"), MemoryError()):
+        assert policy.evaluate(other, 1, 3).action is RetryAction.DEFAULT
