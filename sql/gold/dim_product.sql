@@ -3,7 +3,8 @@ description: >
   Products as a type 2 slowly changing dimension. The source gives no dates for products, so a version is dated by the delivery
   that brought it: the first known version is valid from the beginning, a later delivery with other attributes (a
   corrected category translation included) closes it and opens a new one at the delivery's date. A delivery for the same date
-  again replaces what the first one opened. A product that the source no longer lists keeps its last version.
+  again replaces what the first one opened; a delivery for an earlier date corrects the last version, because history that later
+  deliveries brought must stay. A product that the source no longer lists keeps its last version.
 source: olist
 grain: one row per product and version of its attributes
 key: [product_key]
@@ -71,6 +72,19 @@ with source_rows as (
         on products.product_category_name = translations.product_category_name
 ),
 
+-- the date from which a version is computed anew
+openings as (
+    select
+        unit.product_id,
+        greatest(
+            delivery.partition_key, coalesce(max(published.observed_date), delivery.partition_key)
+        ) as opening_date
+    from affected.product_id as unit
+    cross join delivery
+    left join gold.dim_product as published on unit.product_id = published.product_id
+    group by unit.product_id, delivery.partition_key
+),
+
 -- versions that earlier deliveries opened; what this date opened before is computed anew
 kept as (
     select
@@ -89,22 +103,21 @@ kept as (
         row_number() over (
             partition by published.product_id order by published.valid_from desc
         ) as recency_rank
-    from affected.product_id as unit
-    inner join gold.dim_product as published on unit.product_id = published.product_id
-    cross join delivery
-    where published.observed_date < delivery.partition_key
+    from openings
+    inner join gold.dim_product as published on openings.product_id = published.product_id
+    where published.observed_date < openings.opening_date
 ),
 
 opened as (
     select
         source_rows.*,
-        delivery.partition_key as observed_date,
+        openings.opening_date as observed_date,
         case
             when latest.product_id is null then timestamp '1900-01-01 00:00:00'
-            else cast(delivery.partition_key as timestamp)
+            else cast(openings.opening_date as timestamp)
         end as valid_from
     from source_rows
-    cross join delivery
+    inner join openings on source_rows.product_id = openings.product_id
     left join kept as latest on source_rows.product_id = latest.product_id and latest.recency_rank = 1
     where
         latest.product_id is null

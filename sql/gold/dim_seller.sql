@@ -3,7 +3,8 @@ description: >
   Sellers and where they ship from, as a type 2 slowly changing dimension. The source gives no dates for sellers, so a version is
   dated by the delivery that brought it: the first known version is valid from the beginning, a later delivery with
   another address closes it and opens a new one at the delivery's date. A delivery for the same date again replaces what the
-  first one opened. A seller that the source no longer lists keeps the last version.
+  first one opened; a delivery for an earlier date corrects the last version, because history that later deliveries brought
+  must stay. A seller that the source no longer lists keeps the last version.
 source: olist
 grain: one row per seller and address
 key: [seller_key]
@@ -47,8 +48,21 @@ rules:
       SELECT min(seller_key) AS seller_key FROM staged GROUP BY seller_id
       HAVING min(valid_from) <> TIMESTAMP '1900-01-01 00:00:00'
 */
+-- the date from which a version is computed anew
+with openings as (
+    select
+        unit.seller_id,
+        greatest(
+            delivery.partition_key, coalesce(max(published.observed_date), delivery.partition_key)
+        ) as opening_date
+    from affected.seller_id as unit
+    cross join delivery
+    left join gold.dim_seller as published on unit.seller_id = published.seller_id
+    group by unit.seller_id, delivery.partition_key
+),
+
 -- versions that earlier deliveries opened; what this date opened before is computed anew
-with kept as (
+kept as (
     select
         published.seller_id,
         published.zip_code_prefix,
@@ -59,10 +73,9 @@ with kept as (
         row_number() over (
             partition by published.seller_id order by published.valid_from desc
         ) as recency_rank
-    from affected.seller_id as unit
-    inner join gold.dim_seller as published on unit.seller_id = published.seller_id
-    cross join delivery
-    where published.observed_date < delivery.partition_key
+    from openings
+    inner join gold.dim_seller as published on openings.seller_id = published.seller_id
+    where published.observed_date < openings.opening_date
 ),
 
 opened as (
@@ -71,14 +84,13 @@ opened as (
         sellers.zip_code_prefix,
         sellers.city,
         sellers.state,
-        delivery.partition_key as observed_date,
+        openings.opening_date as observed_date,
         case
             when latest.seller_id is null then timestamp '1900-01-01 00:00:00'
-            else cast(delivery.partition_key as timestamp)
+            else cast(openings.opening_date as timestamp)
         end as valid_from
-    from affected.seller_id as unit
-    inner join ods.olist_sellers as sellers on unit.seller_id = sellers.seller_id
-    cross join delivery
+    from openings
+    inner join ods.olist_sellers as sellers on openings.seller_id = sellers.seller_id
     left join kept as latest on sellers.seller_id = latest.seller_id and latest.recency_rank = 1
     where
         latest.seller_id is null
