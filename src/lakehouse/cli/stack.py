@@ -18,7 +18,11 @@ def register(app: typer.Typer) -> None:
     app.command(hidden=True)(delete_everything)
 
 
-def up() -> None:
+def up(
+    without_airflow: Annotated[
+        bool, typer.Option("--without-airflow", help="Only PostgreSQL and the object store.")
+    ] = False,
+) -> None:
     """Start what does not run yet, and wait until it answers. Safe to repeat at any time.
 
     Everything listens on 127.0.0.1; a busy port is replaced by the next free one. State lives in
@@ -29,26 +33,20 @@ def up() -> None:
     from lakehouse.cli.progress import RichReporter
 
     with RichReporter() as reporter:
-        state = bring_up(reporter)
+        state = bring_up(reporter, with_airflow=not without_airflow)
     reporter.console.print(login_lines(state), highlight=False)
 
 
-def bring_up(reporter: RichReporter) -> StackState:
+def bring_up(reporter: RichReporter, *, with_airflow: bool = True) -> StackState:
     """Bring up the stack of this checkout."""
     from lakehouse.cli.context import prepare_homes
+    from lakehouse.orchestrate.pools import POOLS
     from lakehouse.stack import laptop
     from lakehouse.stack.state import StackHome
 
-    return laptop.up(StackHome.locate(), reporter, prepare=prepare_homes, pools=_pools())
-
-
-def _pools() -> dict[str, tuple[int, str]]:
-    import importlib
-
-    try:
-        return dict(importlib.import_module("lakehouse.orchestrate.pools").POOLS)
-    except ModuleNotFoundError:
-        return {}
+    return laptop.up(
+        StackHome.locate(), reporter, prepare=prepare_homes, pools=POOLS, with_airflow=with_airflow
+    )
 
 
 def login_lines(state: StackState) -> str:

@@ -20,6 +20,7 @@ from lakehouse.errors import StackError
 from lakehouse.stack import airflow, minio, postgres, processes, s3
 from lakehouse.stack import state as memory
 from lakehouse.stack.airflow_api import AirflowApi
+from lakehouse.stack.claims import claim_ports
 from lakehouse.stack.network import LOOPBACK, next_free_port
 from lakehouse.stack.postgres import PostgresServer
 from lakehouse.stack.state import DEFAULT_PORTS, S3Endpoint, StackHome, StackState
@@ -45,12 +46,17 @@ Prepare = Callable[[StackState], None]
 
 
 def up(
-    home: StackHome, reporter: Reporter, *, prepare: Prepare, pools: Mapping[str, tuple[int, str]]
+    home: StackHome,
+    reporter: Reporter,
+    *,
+    prepare: Prepare,
+    pools: Mapping[str, tuple[int, str]],
+    with_airflow: bool = True,
 ) -> StackState:
     """Start whatever does not run yet and wait until all of it answers.
 
     ``prepare`` fills the two homes (bucket, schemas) as soon as Postgres and the store answer; ``pools`` are
-    Airflow's.
+    Airflow's. Without Airflow only the two homes are started.
 
     Raises:
         StackError: a server did not come up.
@@ -63,12 +69,14 @@ def up(
         try:
             _bring_up_postgres(home, state, server, reporter)
             warehouse_ready.set()
-            _bring_up_airflow(home, state, server, reporter)
+            if with_airflow:
+                _bring_up_airflow(home, state, server, reporter)
         finally:
             warehouse_ready.set()
         state = store.result()
-        with reporter.step("Airflow pools"):
-            set_pools(state, pools)
+        if with_airflow and pools:
+            with reporter.step("Airflow pools"), open_airflow(state) as api:
+                api.set_pools(pools)
         return state
 
 
@@ -81,7 +89,7 @@ def _settle(home: StackHome, reporter: Reporter) -> StackState:
             return wished
         reporter.note("Settings have changed; restarting the servers.")
     _end_all(home, state)
-    state = _with_store(_with_ports(state, reporter))
+    state = _with_store(_with_ports(home, state, reporter))
     memory.save(home, state)
     airflow.write_passwords(home, state)
     with reporter.step("Supervisor"):
@@ -92,14 +100,20 @@ def _settle(home: StackHome, reporter: Reporter) -> StackState:
     return state
 
 
-def _with_ports(state: StackState, reporter: Reporter) -> StackState:
+def _with_ports(home: StackHome, state: StackState, reporter: Reporter) -> StackState:
     """Remembered ports, or defaults; a busy one is replaced by the next free one, and told."""
-    ports: dict[str, int] = {}
-    for name, default in DEFAULT_PORTS.items():
-        wanted = state.ports.get(name, default)
-        ports[name] = next_free_port(wanted, frozenset(ports.values()))
-        if ports[name] != wanted:
-            reporter.note(f"Port {wanted} is busy: {name} listens on {ports[name]}.")
+    wanted = {name: state.ports.get(name, default) for name, default in DEFAULT_PORTS.items()}
+
+    def choose(taken: frozenset[int]) -> dict[str, int]:
+        ports: dict[str, int] = {}
+        for name, port in wanted.items():
+            ports[name] = next_free_port(port, taken | frozenset(ports.values()))
+        return ports
+
+    ports = claim_ports(home.root, choose)
+    for name, port in ports.items():
+        if port != wanted[name]:
+            reporter.note(f"Port {wanted[name]} is busy: {name} listens on {port}.")
     return replace(state, ports=ports)
 
 
@@ -269,13 +283,6 @@ def _start(home: StackHome, state: StackState, name: str) -> None:
     program = next(program for program in _programs(home, state) if program.name == name)
     # A client of our own: the connection must not be shared between threads.
     Supervisor(home, state).start(program)
-
-
-def set_pools(state: StackState, pools: Mapping[str, tuple[int, str]]) -> None:
-    """Create or update Airflow's pools."""
-    if pools:
-        with open_airflow(state) as api:
-            api.set_pools(pools)
 
 
 def open_airflow(state: StackState) -> AirflowApi:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import secrets
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,6 +53,9 @@ _THROWAWAY = {
     "full_page_writes": "off",
     "shared_buffers": "64MB",
 }
+
+#: Finding a reachable folder tries one out; two threads must not do so at once.
+_PLACING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,8 @@ def place_for(home: Path) -> Place:
     if account is None:
         home.mkdir(parents=True, exist_ok=True)
         return Place(install / "bin", home / "postgres" / "data", None)
-    base = _reachable_base(home, account)
+    with _PLACING:
+        base = _reachable_base(home, account)
     if not account.can_enter(install / "bin"):
         install = _copy_install(install, base)
     return Place(install / "bin", base / "data", account)
@@ -157,7 +163,8 @@ def _reachable_base(home: Path, account: Account) -> Path:
         base.chmod(0o700)
         if account.can_enter(base):
             return base
-        base.rmdir()
+        with contextlib.suppress(OSError):
+            base.rmdir()
     raise StackError(
         f"The user `{account.name}`, whom Postgres runs as, can reach neither {home} nor {_SHARED_STATE}.",
         "Set LAKEHOUSE_HOME to a folder that every user of this machine can enter.",

@@ -46,7 +46,7 @@ def remove_stale_pid_file(data: Path) -> None:
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 
-def end(processes: list[psutil.Process], *, timeout: float = 8.0) -> None:
+def end(processes: list[psutil.Process], *, timeout: float = 5.0) -> None:
     """Ask politely, then insist."""
     _signal_all(processes, lambda process: process.terminate())
     _, alive = psutil.wait_procs(processes, timeout=timeout)
