@@ -1,5 +1,5 @@
 -- Compiled from contracts/avazu/impressions.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(id, ' '), '') AS id,
     NULLIF(TRIM(click, ' '), '') AS click,
@@ -31,72 +31,103 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    id AS id__text,
     CASE
-      WHEN REGEXP_MATCHES(id, '^[+-]?[0-9]{1,20}$')
+      WHEN REGEXP_MATCHES(id, '^[+-]?[0-9]+$')
       THEN TRY_CAST(id AS DECIMAL(20, 0))
     END AS id,
-    click AS click__text,
+    id AS id__text,
     CASE
-      WHEN REGEXP_MATCHES(click, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(click, '^[+-]?[0-9]+$')
       THEN TRY_CAST(click AS SMALLINT)
     END AS click,
-    hour AS hour__text,
+    click AS click__text,
     CASE
-      WHEN REGEXP_MATCHES(hour, '^[0-9]{6}([01][0-9]|2[0-3])$')
-      THEN TRY_CAST('20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7, 2) || ':00:00' AS TIMESTAMP)
+      WHEN hour >= '0'
+      AND hour < ':'
+      AND (
+        LENGTH(
+          (
+            '20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7) || ':00:00'
+          )
+        ) IN (10, 19)
+        OR REGEXP_MATCHES(
+          (
+            '20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7) || ':00:00'
+          ),
+          '^.{19}[.][0-9]{1,6}$'
+        )
+      )
+      AND SUBSTRING(
+        CAST(TRY_CAST((
+          '20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7) || ':00:00'
+        ) AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(
+          LENGTH(
+            (
+              '20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7) || ':00:00'
+            )
+          ),
+          19
+        )
+      ) = REPLACE(
+        SUBSTRING(
+          (
+            '20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7) || ':00:00'
+          ),
+          1,
+          19
+        ),
+        'T',
+        ' '
+      )
+      THEN TRY_CAST((
+        '20' || SUBSTRING(hour, 1, 2) || '-' || SUBSTRING(hour, 3, 2) || '-' || SUBSTRING(hour, 5, 2) || ' ' || SUBSTRING(hour, 7) || ':00:00'
+      ) AS TIMESTAMP)
     END AS hour,
+    hour AS hour__text,
+    CASE WHEN REGEXP_MATCHES(c1, '^[+-]?[0-9]+$') THEN TRY_CAST(c1 AS INT) END AS c1,
     c1 AS c1__text,
-    CASE WHEN REGEXP_MATCHES(c1, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c1 AS INT) END AS c1,
-    banner_pos AS banner_pos__text,
     CASE
-      WHEN REGEXP_MATCHES(banner_pos, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(banner_pos, '^[+-]?[0-9]+$')
       THEN TRY_CAST(banner_pos AS SMALLINT)
     END AS banner_pos,
-    site_id AS site_id__text,
+    banner_pos AS banner_pos__text,
     site_id AS site_id,
-    site_domain AS site_domain__text,
     site_domain AS site_domain,
-    site_category AS site_category__text,
     site_category AS site_category,
-    app_id AS app_id__text,
     app_id AS app_id,
-    app_domain AS app_domain__text,
     app_domain AS app_domain,
-    app_category AS app_category__text,
     app_category AS app_category,
-    device_id AS device_id__text,
     device_id AS device_id,
-    device_ip AS device_ip__text,
     device_ip AS device_ip,
-    device_model AS device_model__text,
     device_model AS device_model,
-    device_type AS device_type__text,
     CASE
-      WHEN REGEXP_MATCHES(device_type, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(device_type, '^[+-]?[0-9]+$')
       THEN TRY_CAST(device_type AS SMALLINT)
     END AS device_type,
-    device_conn_type AS device_conn_type__text,
+    device_type AS device_type__text,
     CASE
-      WHEN REGEXP_MATCHES(device_conn_type, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(device_conn_type, '^[+-]?[0-9]+$')
       THEN TRY_CAST(device_conn_type AS SMALLINT)
     END AS device_conn_type,
+    device_conn_type AS device_conn_type__text,
+    CASE WHEN REGEXP_MATCHES(c14, '^[+-]?[0-9]+$') THEN TRY_CAST(c14 AS INT) END AS c14,
     c14 AS c14__text,
-    CASE WHEN REGEXP_MATCHES(c14, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c14 AS INT) END AS c14,
+    CASE WHEN REGEXP_MATCHES(c15, '^[+-]?[0-9]+$') THEN TRY_CAST(c15 AS INT) END AS c15,
     c15 AS c15__text,
-    CASE WHEN REGEXP_MATCHES(c15, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c15 AS INT) END AS c15,
+    CASE WHEN REGEXP_MATCHES(c16, '^[+-]?[0-9]+$') THEN TRY_CAST(c16 AS INT) END AS c16,
     c16 AS c16__text,
-    CASE WHEN REGEXP_MATCHES(c16, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c16 AS INT) END AS c16,
+    CASE WHEN REGEXP_MATCHES(c17, '^[+-]?[0-9]+$') THEN TRY_CAST(c17 AS INT) END AS c17,
     c17 AS c17__text,
-    CASE WHEN REGEXP_MATCHES(c17, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c17 AS INT) END AS c17,
+    CASE WHEN REGEXP_MATCHES(c18, '^[+-]?[0-9]+$') THEN TRY_CAST(c18 AS INT) END AS c18,
     c18 AS c18__text,
-    CASE WHEN REGEXP_MATCHES(c18, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c18 AS INT) END AS c18,
+    CASE WHEN REGEXP_MATCHES(c19, '^[+-]?[0-9]+$') THEN TRY_CAST(c19 AS INT) END AS c19,
     c19 AS c19__text,
-    CASE WHEN REGEXP_MATCHES(c19, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c19 AS INT) END AS c19,
+    CASE WHEN REGEXP_MATCHES(c20, '^[+-]?[0-9]+$') THEN TRY_CAST(c20 AS INT) END AS c20,
     c20 AS c20__text,
-    CASE WHEN REGEXP_MATCHES(c20, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c20 AS INT) END AS c20,
+    CASE WHEN REGEXP_MATCHES(c21, '^[+-]?[0-9]+$') THEN TRY_CAST(c21 AS INT) END AS c21,
     c21 AS c21__text,
-    CASE WHEN REGEXP_MATCHES(c21, '^[+-]?[0-9]{1,10}$') THEN TRY_CAST(c21 AS INT) END AS c21,
     _batch_id,
     _source_line,
     _delivery
@@ -151,15 +182,15 @@ WITH cleaned AS (
         THEN 'banner_pos is not a smallint'
       END,
       CASE WHEN banner_pos__text IS NULL THEN 'banner_pos is empty' END,
-      CASE WHEN site_id__text IS NULL THEN 'site_id is empty' END,
-      CASE WHEN site_domain__text IS NULL THEN 'site_domain is empty' END,
-      CASE WHEN site_category__text IS NULL THEN 'site_category is empty' END,
-      CASE WHEN app_id__text IS NULL THEN 'app_id is empty' END,
-      CASE WHEN app_domain__text IS NULL THEN 'app_domain is empty' END,
-      CASE WHEN app_category__text IS NULL THEN 'app_category is empty' END,
-      CASE WHEN device_id__text IS NULL THEN 'device_id is empty' END,
-      CASE WHEN device_ip__text IS NULL THEN 'device_ip is empty' END,
-      CASE WHEN device_model__text IS NULL THEN 'device_model is empty' END,
+      CASE WHEN site_id IS NULL THEN 'site_id is empty' END,
+      CASE WHEN site_domain IS NULL THEN 'site_domain is empty' END,
+      CASE WHEN site_category IS NULL THEN 'site_category is empty' END,
+      CASE WHEN app_id IS NULL THEN 'app_id is empty' END,
+      CASE WHEN app_domain IS NULL THEN 'app_domain is empty' END,
+      CASE WHEN app_category IS NULL THEN 'app_category is empty' END,
+      CASE WHEN device_id IS NULL THEN 'device_id is empty' END,
+      CASE WHEN device_ip IS NULL THEN 'device_ip is empty' END,
+      CASE WHEN device_model IS NULL THEN 'device_model is empty' END,
       CASE
         WHEN device_type__text IS NOT NULL AND device_type IS NULL
         THEN 'device_type is not a smallint'

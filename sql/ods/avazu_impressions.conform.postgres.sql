@@ -1,5 +1,5 @@
 -- Compiled from contracts/avazu/impressions.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(BOTH ' ' FROM id), '') AS id,
     NULLIF(TRIM(BOTH ' ' FROM click), '') AS click,
@@ -31,117 +31,147 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    id AS id__text,
     CASE
-      WHEN id ~ '^[+-]?[0-9]{1,20}$'
+      WHEN id ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(id, 'decimal(20, 0)')
         THEN CAST(id AS DECIMAL(20, 0))
       END
     END AS id,
-    click AS click__text,
+    id AS id__text,
     CASE
-      WHEN click ~ '^[+-]?[0-9]{1,5}$'
+      WHEN click ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(click, 'smallint') THEN CAST(click AS SMALLINT) END
     END AS click,
-    hour AS hour__text,
+    click AS click__text,
     CASE
-      WHEN hour ~ '^[0-9]{6}([01][0-9]|2[0-3])$'
-      THEN CASE
+      WHEN hour >= '0'
+      AND hour < ':'
+      AND (
+        LENGTH(
+          (
+            '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+          )
+        ) IN (10, 19)
+        OR (
+          '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+        ) ~ '^.{19}[.][0-9]{1,6}$'
+      )
+      AND SUBSTRING(CAST(CASE
         WHEN PG_INPUT_IS_VALID(
-          '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7 FOR 2) || ':00:00',
+          (
+            '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+          ),
           'timestamp'
         )
-        THEN CAST('20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7 FOR 2) || ':00:00' AS TIMESTAMP)
+        THEN CAST((
+          '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+        ) AS TIMESTAMP)
+      END AS TEXT) FROM 1 FOR LEAST(
+        LENGTH(
+          (
+            '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+          )
+        ),
+        19
+      )) = REPLACE(
+        SUBSTRING((
+          '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+        ) FROM 1 FOR 19),
+        'T',
+        ' '
+      )
+      THEN CASE
+        WHEN PG_INPUT_IS_VALID(
+          (
+            '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+          ),
+          'timestamp'
+        )
+        THEN CAST((
+          '20' || SUBSTRING(hour FROM 1 FOR 2) || '-' || SUBSTRING(hour FROM 3 FOR 2) || '-' || SUBSTRING(hour FROM 5 FOR 2) || ' ' || SUBSTRING(hour FROM 7) || ':00:00'
+        ) AS TIMESTAMP)
       END
     END AS hour,
-    c1 AS c1__text,
+    hour AS hour__text,
     CASE
-      WHEN c1 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c1 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c1, 'int') THEN CAST(c1 AS INT) END
     END AS c1,
-    banner_pos AS banner_pos__text,
+    c1 AS c1__text,
     CASE
-      WHEN banner_pos ~ '^[+-]?[0-9]{1,5}$'
+      WHEN banner_pos ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(banner_pos, 'smallint')
         THEN CAST(banner_pos AS SMALLINT)
       END
     END AS banner_pos,
-    site_id AS site_id__text,
+    banner_pos AS banner_pos__text,
     site_id AS site_id,
-    site_domain AS site_domain__text,
     site_domain AS site_domain,
-    site_category AS site_category__text,
     site_category AS site_category,
-    app_id AS app_id__text,
     app_id AS app_id,
-    app_domain AS app_domain__text,
     app_domain AS app_domain,
-    app_category AS app_category__text,
     app_category AS app_category,
-    device_id AS device_id__text,
     device_id AS device_id,
-    device_ip AS device_ip__text,
     device_ip AS device_ip,
-    device_model AS device_model__text,
     device_model AS device_model,
-    device_type AS device_type__text,
     CASE
-      WHEN device_type ~ '^[+-]?[0-9]{1,5}$'
+      WHEN device_type ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(device_type, 'smallint')
         THEN CAST(device_type AS SMALLINT)
       END
     END AS device_type,
-    device_conn_type AS device_conn_type__text,
+    device_type AS device_type__text,
     CASE
-      WHEN device_conn_type ~ '^[+-]?[0-9]{1,5}$'
+      WHEN device_conn_type ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(device_conn_type, 'smallint')
         THEN CAST(device_conn_type AS SMALLINT)
       END
     END AS device_conn_type,
-    c14 AS c14__text,
+    device_conn_type AS device_conn_type__text,
     CASE
-      WHEN c14 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c14 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c14, 'int') THEN CAST(c14 AS INT) END
     END AS c14,
-    c15 AS c15__text,
+    c14 AS c14__text,
     CASE
-      WHEN c15 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c15 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c15, 'int') THEN CAST(c15 AS INT) END
     END AS c15,
-    c16 AS c16__text,
+    c15 AS c15__text,
     CASE
-      WHEN c16 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c16 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c16, 'int') THEN CAST(c16 AS INT) END
     END AS c16,
-    c17 AS c17__text,
+    c16 AS c16__text,
     CASE
-      WHEN c17 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c17 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c17, 'int') THEN CAST(c17 AS INT) END
     END AS c17,
-    c18 AS c18__text,
+    c17 AS c17__text,
     CASE
-      WHEN c18 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c18 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c18, 'int') THEN CAST(c18 AS INT) END
     END AS c18,
-    c19 AS c19__text,
+    c18 AS c18__text,
     CASE
-      WHEN c19 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c19 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c19, 'int') THEN CAST(c19 AS INT) END
     END AS c19,
-    c20 AS c20__text,
+    c19 AS c19__text,
     CASE
-      WHEN c20 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c20 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c20, 'int') THEN CAST(c20 AS INT) END
     END AS c20,
-    c21 AS c21__text,
+    c20 AS c20__text,
     CASE
-      WHEN c21 ~ '^[+-]?[0-9]{1,10}$'
+      WHEN c21 ~ '^[+-]?[0-9]+$'
       THEN CASE WHEN PG_INPUT_IS_VALID(c21, 'int') THEN CAST(c21 AS INT) END
     END AS c21,
+    c21 AS c21__text,
     _batch_id,
     _source_line,
     _delivery
@@ -196,15 +226,15 @@ WITH cleaned AS (
         THEN 'banner_pos is not a smallint'
       END,
       CASE WHEN banner_pos__text IS NULL THEN 'banner_pos is empty' END,
-      CASE WHEN site_id__text IS NULL THEN 'site_id is empty' END,
-      CASE WHEN site_domain__text IS NULL THEN 'site_domain is empty' END,
-      CASE WHEN site_category__text IS NULL THEN 'site_category is empty' END,
-      CASE WHEN app_id__text IS NULL THEN 'app_id is empty' END,
-      CASE WHEN app_domain__text IS NULL THEN 'app_domain is empty' END,
-      CASE WHEN app_category__text IS NULL THEN 'app_category is empty' END,
-      CASE WHEN device_id__text IS NULL THEN 'device_id is empty' END,
-      CASE WHEN device_ip__text IS NULL THEN 'device_ip is empty' END,
-      CASE WHEN device_model__text IS NULL THEN 'device_model is empty' END,
+      CASE WHEN site_id IS NULL THEN 'site_id is empty' END,
+      CASE WHEN site_domain IS NULL THEN 'site_domain is empty' END,
+      CASE WHEN site_category IS NULL THEN 'site_category is empty' END,
+      CASE WHEN app_id IS NULL THEN 'app_id is empty' END,
+      CASE WHEN app_domain IS NULL THEN 'app_domain is empty' END,
+      CASE WHEN app_category IS NULL THEN 'app_category is empty' END,
+      CASE WHEN device_id IS NULL THEN 'device_id is empty' END,
+      CASE WHEN device_ip IS NULL THEN 'device_ip is empty' END,
+      CASE WHEN device_model IS NULL THEN 'device_model is empty' END,
       CASE
         WHEN device_type__text IS NOT NULL AND device_type IS NULL
         THEN 'device_type is not a smallint'

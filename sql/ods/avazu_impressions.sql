@@ -54,7 +54,7 @@ alter table ods.avazu_impressions add column if not exists c18 integer;
 alter table ods.avazu_impressions add column if not exists c19 integer;
 alter table ods.avazu_impressions add column if not exists c20 integer;
 alter table ods.avazu_impressions add column if not exists c21 integer;
-create index if not exists avazu_impressions__publish_id_idx on ods.avazu_impressions (_publish_id);
+create index if not exists avazu_impressions__publish_id_idx on ods.avazu_impressions using brin (_publish_id);
 comment on table ods.avazu_impressions is 'Ad impressions of ten days with their clicks. One row per impression.';
 comment on column ods.avazu_impressions.id is 'Impression; needs 64 unsigned bits.';
 comment on column ods.avazu_impressions.click is '1 when the ad was clicked, else 0.';

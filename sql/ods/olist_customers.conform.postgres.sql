@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/customers.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(BOTH ' ' FROM customer_id), '') AS customer_id,
     NULLIF(TRIM(BOTH ' ' FROM customer_unique_id), '') AS customer_unique_id,
@@ -12,15 +12,10 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    customer_id AS customer_id__text,
     customer_id AS customer_id,
-    customer_unique_id AS customer_unique_id__text,
     customer_unique_id AS customer_unique_id,
-    zip_code_prefix AS zip_code_prefix__text,
     zip_code_prefix AS zip_code_prefix,
-    city AS city__text,
     city AS city,
-    state AS state__text,
     state AS state,
     _batch_id,
     _source_line,
@@ -38,11 +33,11 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN customer_id__text IS NULL THEN 'customer_id is empty' END,
-      CASE WHEN customer_unique_id__text IS NULL THEN 'customer_unique_id is empty' END,
-      CASE WHEN zip_code_prefix__text IS NULL THEN 'zip_code_prefix is empty' END,
-      CASE WHEN city__text IS NULL THEN 'city is empty' END,
-      CASE WHEN state__text IS NULL THEN 'state is empty' END,
+      CASE WHEN customer_id IS NULL THEN 'customer_id is empty' END,
+      CASE WHEN customer_unique_id IS NULL THEN 'customer_unique_id is empty' END,
+      CASE WHEN zip_code_prefix IS NULL THEN 'zip_code_prefix is empty' END,
+      CASE WHEN city IS NULL THEN 'city is empty' END,
+      CASE WHEN state IS NULL THEN 'state is empty' END,
       CASE
         WHEN customer_id IS NOT NULL AND NOT (
           customer_id ~ '^[0-9a-f]{32}$'

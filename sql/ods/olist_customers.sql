@@ -15,7 +15,7 @@ alter table ods.olist_customers add column if not exists customer_unique_id text
 alter table ods.olist_customers add column if not exists zip_code_prefix text;
 alter table ods.olist_customers add column if not exists city text;
 alter table ods.olist_customers add column if not exists state text;
-create index if not exists olist_customers__publish_id_idx on ods.olist_customers (_publish_id);
+create index if not exists olist_customers__publish_id_idx on ods.olist_customers using brin (_publish_id);
 create index if not exists olist_customers_customer_unique_id_idx on ods.olist_customers (customer_unique_id);
 comment on table ods.olist_customers is 'Customer records; each order has its own, the person is customer_unique_id. One row per customer record, that is per order.';
 comment on column ods.olist_customers.customer_id is 'Customer record.';

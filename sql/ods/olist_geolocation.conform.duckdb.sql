@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/geolocation.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(geolocation_zip_code_prefix, ' '), '') AS zip_code_prefix,
     NULLIF(TRIM(geolocation_lat, ' '), '') AS latitude_deg,
@@ -12,21 +12,18 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    zip_code_prefix AS zip_code_prefix__text,
     zip_code_prefix AS zip_code_prefix,
-    latitude_deg AS latitude_deg__text,
     CASE
-      WHEN REGEXP_MATCHES(latitude_deg, '^[+-]?[0-9]{1,15}([.][0-9]{1,20})?([eE][+-]?[0-9]{1,2})?$')
+      WHEN REGEXP_MATCHES(latitude_deg, '^[+-]?[0-9]{1,15}([.][0-9]{1,20})?([eE][+-]?[0-9][0-9]?)?$')
       THEN TRY_CAST(latitude_deg AS DOUBLE)
     END AS latitude_deg,
-    longitude_deg AS longitude_deg__text,
+    latitude_deg AS latitude_deg__text,
     CASE
-      WHEN REGEXP_MATCHES(longitude_deg, '^[+-]?[0-9]{1,15}([.][0-9]{1,20})?([eE][+-]?[0-9]{1,2})?$')
+      WHEN REGEXP_MATCHES(longitude_deg, '^[+-]?[0-9]{1,15}([.][0-9]{1,20})?([eE][+-]?[0-9][0-9]?)?$')
       THEN TRY_CAST(longitude_deg AS DOUBLE)
     END AS longitude_deg,
-    city AS city__text,
+    longitude_deg AS longitude_deg__text,
     city AS city,
-    state AS state__text,
     state AS state,
     _batch_id,
     _source_line,
@@ -44,7 +41,7 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN zip_code_prefix__text IS NULL THEN 'zip_code_prefix is empty' END,
+      CASE WHEN zip_code_prefix IS NULL THEN 'zip_code_prefix is empty' END,
       CASE
         WHEN latitude_deg__text IS NOT NULL AND latitude_deg IS NULL
         THEN 'latitude_deg is not a double precision'
@@ -55,8 +52,8 @@ WITH cleaned AS (
         THEN 'longitude_deg is not a double precision'
       END,
       CASE WHEN longitude_deg__text IS NULL THEN 'longitude_deg is empty' END,
-      CASE WHEN city__text IS NULL THEN 'city is empty' END,
-      CASE WHEN state__text IS NULL THEN 'state is empty' END,
+      CASE WHEN city IS NULL THEN 'city is empty' END,
+      CASE WHEN state IS NULL THEN 'state is empty' END,
       CASE
         WHEN zip_code_prefix IS NOT NULL
         AND NOT (

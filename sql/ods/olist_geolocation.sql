@@ -15,7 +15,7 @@ alter table ods.olist_geolocation add column if not exists latitude_deg double p
 alter table ods.olist_geolocation add column if not exists longitude_deg double precision;
 alter table ods.olist_geolocation add column if not exists city text;
 alter table ods.olist_geolocation add column if not exists state text;
-create index if not exists olist_geolocation__publish_id_idx on ods.olist_geolocation (_publish_id);
+create index if not exists olist_geolocation__publish_id_idx on ods.olist_geolocation using brin (_publish_id);
 comment on table ods.olist_geolocation is 'Coordinates seen for zip code prefixes; many per prefix, a fifth of them exact duplicates. One row per distinct reading.';
 comment on column ods.olist_geolocation.zip_code_prefix is 'First five digits of a zip code.';
 comment on column ods.olist_geolocation.latitude_deg is 'Latitude, degrees (WGS 84).';

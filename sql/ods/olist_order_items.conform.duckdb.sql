@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/order_items.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(order_id, ' '), '') AS order_id,
     NULLIF(TRIM(order_item_id, ' '), '') AS order_item_id,
@@ -14,35 +14,39 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    order_id AS order_id__text,
     order_id AS order_id,
-    order_item_id AS order_item_id__text,
     CASE
-      WHEN REGEXP_MATCHES(order_item_id, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(order_item_id, '^[+-]?[0-9]+$')
       THEN TRY_CAST(order_item_id AS SMALLINT)
     END AS order_item_id,
-    product_id AS product_id__text,
+    order_item_id AS order_item_id__text,
     product_id AS product_id,
-    seller_id AS seller_id__text,
     seller_id AS seller_id,
-    shipping_limit_at AS shipping_limit_at__text,
     CASE
-      WHEN REGEXP_MATCHES(
-        shipping_limit_at,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN shipping_limit_at >= '0'
+      AND shipping_limit_at < ':'
+      AND (
+        LENGTH(shipping_limit_at) IN (10, 19)
+        OR REGEXP_MATCHES(shipping_limit_at, '^.{19}[.][0-9]{1,6}$')
       )
+      AND SUBSTRING(
+        CAST(TRY_CAST(shipping_limit_at AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(shipping_limit_at), 19)
+      ) = REPLACE(SUBSTRING(shipping_limit_at, 1, 19), 'T', ' ')
       THEN TRY_CAST(shipping_limit_at AS TIMESTAMP)
     END AS shipping_limit_at,
-    price_brl AS price_brl__text,
+    shipping_limit_at AS shipping_limit_at__text,
     CASE
-      WHEN REGEXP_MATCHES(price_brl, '^[+-]?[0-9]{1,10}([.][0-9]{1,2})?$')
+      WHEN REGEXP_MATCHES(price_brl, '^[+-]?[0-9]+([.][0-9]{1,2})?$')
       THEN TRY_CAST(price_brl AS DECIMAL(12, 2))
     END AS price_brl,
-    freight_brl AS freight_brl__text,
+    price_brl AS price_brl__text,
     CASE
-      WHEN REGEXP_MATCHES(freight_brl, '^[+-]?[0-9]{1,10}([.][0-9]{1,2})?$')
+      WHEN REGEXP_MATCHES(freight_brl, '^[+-]?[0-9]+([.][0-9]{1,2})?$')
       THEN TRY_CAST(freight_brl AS DECIMAL(12, 2))
     END AS freight_brl,
+    freight_brl AS freight_brl__text,
     _batch_id,
     _source_line,
     _delivery
@@ -61,14 +65,14 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN order_id__text IS NULL THEN 'order_id is empty' END,
+      CASE WHEN order_id IS NULL THEN 'order_id is empty' END,
       CASE
         WHEN order_item_id__text IS NOT NULL AND order_item_id IS NULL
         THEN 'order_item_id is not a smallint'
       END,
       CASE WHEN order_item_id__text IS NULL THEN 'order_item_id is empty' END,
-      CASE WHEN product_id__text IS NULL THEN 'product_id is empty' END,
-      CASE WHEN seller_id__text IS NULL THEN 'seller_id is empty' END,
+      CASE WHEN product_id IS NULL THEN 'product_id is empty' END,
+      CASE WHEN seller_id IS NULL THEN 'seller_id is empty' END,
       CASE
         WHEN shipping_limit_at__text IS NOT NULL AND shipping_limit_at IS NULL
         THEN 'shipping_limit_at is not a timestamp'

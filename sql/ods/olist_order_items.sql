@@ -19,7 +19,7 @@ alter table ods.olist_order_items add column if not exists seller_id text;
 alter table ods.olist_order_items add column if not exists shipping_limit_at timestamp;
 alter table ods.olist_order_items add column if not exists price_brl numeric(12,2);
 alter table ods.olist_order_items add column if not exists freight_brl numeric(12,2);
-create index if not exists olist_order_items__publish_id_idx on ods.olist_order_items (_publish_id);
+create index if not exists olist_order_items__publish_id_idx on ods.olist_order_items using brin (_publish_id);
 create index if not exists olist_order_items_product_id_idx on ods.olist_order_items (product_id);
 create index if not exists olist_order_items_seller_id_idx on ods.olist_order_items (seller_id);
 comment on table ods.olist_order_items is 'Items of orders: product, seller, price and freight. One row per item of an order; three pieces of one product are three rows.';

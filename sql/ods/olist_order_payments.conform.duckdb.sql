@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/order_payments.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(order_id, ' '), '') AS order_id,
     NULLIF(TRIM(payment_sequential, ' '), '') AS payment_sequential,
@@ -12,25 +12,23 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    order_id AS order_id__text,
     order_id AS order_id,
-    payment_sequential AS payment_sequential__text,
     CASE
-      WHEN REGEXP_MATCHES(payment_sequential, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(payment_sequential, '^[+-]?[0-9]+$')
       THEN TRY_CAST(payment_sequential AS SMALLINT)
     END AS payment_sequential,
-    payment_type AS payment_type__text,
+    payment_sequential AS payment_sequential__text,
     payment_type AS payment_type,
-    payment_installments AS payment_installments__text,
     CASE
-      WHEN REGEXP_MATCHES(payment_installments, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(payment_installments, '^[+-]?[0-9]+$')
       THEN TRY_CAST(payment_installments AS SMALLINT)
     END AS payment_installments,
-    payment_brl AS payment_brl__text,
+    payment_installments AS payment_installments__text,
     CASE
-      WHEN REGEXP_MATCHES(payment_brl, '^[+-]?[0-9]{1,10}([.][0-9]{1,2})?$')
+      WHEN REGEXP_MATCHES(payment_brl, '^[+-]?[0-9]+([.][0-9]{1,2})?$')
       THEN TRY_CAST(payment_brl AS DECIMAL(12, 2))
     END AS payment_brl,
+    payment_brl AS payment_brl__text,
     _batch_id,
     _source_line,
     _delivery
@@ -47,13 +45,13 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN order_id__text IS NULL THEN 'order_id is empty' END,
+      CASE WHEN order_id IS NULL THEN 'order_id is empty' END,
       CASE
         WHEN payment_sequential__text IS NOT NULL AND payment_sequential IS NULL
         THEN 'payment_sequential is not a smallint'
       END,
       CASE WHEN payment_sequential__text IS NULL THEN 'payment_sequential is empty' END,
-      CASE WHEN payment_type__text IS NULL THEN 'payment_type is empty' END,
+      CASE WHEN payment_type IS NULL THEN 'payment_type is empty' END,
       CASE
         WHEN payment_installments__text IS NOT NULL AND payment_installments IS NULL
         THEN 'payment_installments is not a smallint'

@@ -15,7 +15,7 @@ alter table ods.olist_order_payments add column if not exists payment_sequential
 alter table ods.olist_order_payments add column if not exists payment_type text;
 alter table ods.olist_order_payments add column if not exists payment_installments smallint;
 alter table ods.olist_order_payments add column if not exists payment_brl numeric(12,2);
-create index if not exists olist_order_payments__publish_id_idx on ods.olist_order_payments (_publish_id);
+create index if not exists olist_order_payments__publish_id_idx on ods.olist_order_payments using brin (_publish_id);
 comment on table ods.olist_order_payments is 'Payments of orders; one order may be paid in several ways. One row per payment of an order.';
 comment on column ods.olist_order_payments.order_id is 'Order.';
 comment on column ods.olist_order_payments.payment_sequential is 'Number of the payment within its order, from 1.';

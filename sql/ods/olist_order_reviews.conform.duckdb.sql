@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/order_reviews.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(review_id, ' '), '') AS review_id,
     NULLIF(TRIM(order_id, ' '), '') AS order_id,
@@ -14,35 +14,45 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    review_id AS review_id__text,
     review_id AS review_id,
-    order_id AS order_id__text,
     order_id AS order_id,
-    review_score AS review_score__text,
     CASE
-      WHEN REGEXP_MATCHES(review_score, '^[+-]?[0-9]{1,5}$')
+      WHEN REGEXP_MATCHES(review_score, '^[+-]?[0-9]+$')
       THEN TRY_CAST(review_score AS SMALLINT)
     END AS review_score,
-    review_comment_title AS review_comment_title__text,
+    review_score AS review_score__text,
     review_comment_title AS review_comment_title,
-    review_comment_message AS review_comment_message__text,
     review_comment_message AS review_comment_message,
+    CASE
+      WHEN review_creation_date >= '0'
+      AND review_creation_date < ':'
+      AND (
+        LENGTH(review_creation_date) IN (10, 19)
+        OR REGEXP_MATCHES(review_creation_date, '^.{19}[.][0-9]{1,6}$')
+      )
+      AND SUBSTRING(
+        CAST(TRY_CAST(review_creation_date AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(review_creation_date), 19)
+      ) = REPLACE(SUBSTRING(review_creation_date, 1, 19), 'T', ' ')
+      THEN CAST(TRY_CAST(review_creation_date AS TIMESTAMP) AS DATE)
+    END AS review_creation_date,
     review_creation_date AS review_creation_date__text,
     CASE
-      WHEN REGEXP_MATCHES(
-        review_creation_date,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+      WHEN review_answered_at >= '0'
+      AND review_answered_at < ':'
+      AND (
+        LENGTH(review_answered_at) IN (10, 19)
+        OR REGEXP_MATCHES(review_answered_at, '^.{19}[.][0-9]{1,6}$')
       )
-      THEN TRY_CAST(SUBSTRING(review_creation_date, 1, 10) AS DATE)
-    END AS review_creation_date,
-    review_answered_at AS review_answered_at__text,
-    CASE
-      WHEN REGEXP_MATCHES(
-        review_answered_at,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
-      )
+      AND SUBSTRING(
+        CAST(TRY_CAST(review_answered_at AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(review_answered_at), 19)
+      ) = REPLACE(SUBSTRING(review_answered_at, 1, 19), 'T', ' ')
       THEN TRY_CAST(review_answered_at AS TIMESTAMP)
     END AS review_answered_at,
+    review_answered_at AS review_answered_at__text,
     _batch_id,
     _source_line,
     _delivery
@@ -61,8 +71,8 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN review_id__text IS NULL THEN 'review_id is empty' END,
-      CASE WHEN order_id__text IS NULL THEN 'order_id is empty' END,
+      CASE WHEN review_id IS NULL THEN 'review_id is empty' END,
+      CASE WHEN order_id IS NULL THEN 'order_id is empty' END,
       CASE
         WHEN review_score__text IS NOT NULL AND review_score IS NULL
         THEN 'review_score is not a smallint'

@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/order_reviews.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(BOTH ' ' FROM review_id), '') AS review_id,
     NULLIF(TRIM(BOTH ' ' FROM order_id), '') AS order_id,
@@ -14,38 +14,52 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    review_id AS review_id__text,
     review_id AS review_id,
-    order_id AS order_id__text,
     order_id AS order_id,
-    review_score AS review_score__text,
     CASE
-      WHEN review_score ~ '^[+-]?[0-9]{1,5}$'
+      WHEN review_score ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(review_score, 'smallint')
         THEN CAST(review_score AS SMALLINT)
       END
     END AS review_score,
-    review_comment_title AS review_comment_title__text,
+    review_score AS review_score__text,
     review_comment_title AS review_comment_title,
-    review_comment_message AS review_comment_message__text,
     review_comment_message AS review_comment_message,
+    CASE
+      WHEN review_creation_date >= '0'
+      AND review_creation_date < ':'
+      AND (
+        LENGTH(review_creation_date) IN (10, 19)
+        OR review_creation_date ~ '^.{19}[.][0-9]{1,6}$'
+      )
+      AND SUBSTRING(CAST(CASE
+        WHEN PG_INPUT_IS_VALID(review_creation_date, 'timestamp')
+        THEN CAST(review_creation_date AS TIMESTAMP)
+      END AS TEXT) FROM 1 FOR LEAST(LENGTH(review_creation_date), 19)) = REPLACE(SUBSTRING(review_creation_date FROM 1 FOR 19), 'T', ' ')
+      THEN CAST(CASE
+        WHEN PG_INPUT_IS_VALID(review_creation_date, 'timestamp')
+        THEN CAST(review_creation_date AS TIMESTAMP)
+      END AS DATE)
+    END AS review_creation_date,
     review_creation_date AS review_creation_date__text,
     CASE
-      WHEN review_creation_date ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
-      THEN CASE
-        WHEN PG_INPUT_IS_VALID(SUBSTRING(review_creation_date FROM 1 FOR 10), 'date')
-        THEN CAST(SUBSTRING(review_creation_date FROM 1 FOR 10) AS DATE)
-      END
-    END AS review_creation_date,
-    review_answered_at AS review_answered_at__text,
-    CASE
-      WHEN review_answered_at ~ '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN review_answered_at >= '0'
+      AND review_answered_at < ':'
+      AND (
+        LENGTH(review_answered_at) IN (10, 19)
+        OR review_answered_at ~ '^.{19}[.][0-9]{1,6}$'
+      )
+      AND SUBSTRING(CAST(CASE
+        WHEN PG_INPUT_IS_VALID(review_answered_at, 'timestamp')
+        THEN CAST(review_answered_at AS TIMESTAMP)
+      END AS TEXT) FROM 1 FOR LEAST(LENGTH(review_answered_at), 19)) = REPLACE(SUBSTRING(review_answered_at FROM 1 FOR 19), 'T', ' ')
       THEN CASE
         WHEN PG_INPUT_IS_VALID(review_answered_at, 'timestamp')
         THEN CAST(review_answered_at AS TIMESTAMP)
       END
     END AS review_answered_at,
+    review_answered_at AS review_answered_at__text,
     _batch_id,
     _source_line,
     _delivery
@@ -64,8 +78,8 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN review_id__text IS NULL THEN 'review_id is empty' END,
-      CASE WHEN order_id__text IS NULL THEN 'order_id is empty' END,
+      CASE WHEN review_id IS NULL THEN 'review_id is empty' END,
+      CASE WHEN order_id IS NULL THEN 'order_id is empty' END,
       CASE
         WHEN review_score__text IS NOT NULL AND review_score IS NULL
         THEN 'review_score is not a smallint'

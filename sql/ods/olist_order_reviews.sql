@@ -19,7 +19,7 @@ alter table ods.olist_order_reviews add column if not exists review_comment_titl
 alter table ods.olist_order_reviews add column if not exists review_comment_message text;
 alter table ods.olist_order_reviews add column if not exists review_creation_date date;
 alter table ods.olist_order_reviews add column if not exists review_answered_at timestamp;
-create index if not exists olist_order_reviews__publish_id_idx on ods.olist_order_reviews (_publish_id);
+create index if not exists olist_order_reviews__publish_id_idx on ods.olist_order_reviews using brin (_publish_id);
 create index if not exists olist_order_reviews_order_id_idx on ods.olist_order_reviews (order_id);
 comment on table ods.olist_order_reviews is 'Reviews that customers wrote after delivery or after the promised date. One row per review and order; a review id may occur for several orders, an order may have several reviews.';
 comment on column ods.olist_order_reviews.review_id is 'Review; not unique by itself.';

@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/orders.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(order_id, ' '), '') AS order_id,
     NULLIF(TRIM(customer_id, ' '), '') AS customer_id,
@@ -15,52 +15,84 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    order_id AS order_id__text,
     order_id AS order_id,
-    customer_id AS customer_id__text,
     customer_id AS customer_id,
-    order_status AS order_status__text,
     order_status AS order_status,
-    order_purchased_at AS order_purchased_at__text,
     CASE
-      WHEN REGEXP_MATCHES(
-        order_purchased_at,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_purchased_at >= '0'
+      AND order_purchased_at < ':'
+      AND (
+        LENGTH(order_purchased_at) IN (10, 19)
+        OR REGEXP_MATCHES(order_purchased_at, '^.{19}[.][0-9]{1,6}$')
       )
+      AND SUBSTRING(
+        CAST(TRY_CAST(order_purchased_at AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(order_purchased_at), 19)
+      ) = REPLACE(SUBSTRING(order_purchased_at, 1, 19), 'T', ' ')
       THEN TRY_CAST(order_purchased_at AS TIMESTAMP)
     END AS order_purchased_at,
-    order_approved_at AS order_approved_at__text,
+    order_purchased_at AS order_purchased_at__text,
     CASE
-      WHEN REGEXP_MATCHES(
-        order_approved_at,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_approved_at >= '0'
+      AND order_approved_at < ':'
+      AND (
+        LENGTH(order_approved_at) IN (10, 19)
+        OR REGEXP_MATCHES(order_approved_at, '^.{19}[.][0-9]{1,6}$')
       )
+      AND SUBSTRING(
+        CAST(TRY_CAST(order_approved_at AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(order_approved_at), 19)
+      ) = REPLACE(SUBSTRING(order_approved_at, 1, 19), 'T', ' ')
       THEN TRY_CAST(order_approved_at AS TIMESTAMP)
     END AS order_approved_at,
-    order_delivered_carrier_at AS order_delivered_carrier_at__text,
+    order_approved_at AS order_approved_at__text,
     CASE
-      WHEN REGEXP_MATCHES(
-        order_delivered_carrier_at,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_delivered_carrier_at >= '0'
+      AND order_delivered_carrier_at < ':'
+      AND (
+        LENGTH(order_delivered_carrier_at) IN (10, 19)
+        OR REGEXP_MATCHES(order_delivered_carrier_at, '^.{19}[.][0-9]{1,6}$')
       )
+      AND SUBSTRING(
+        CAST(TRY_CAST(order_delivered_carrier_at AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(order_delivered_carrier_at), 19)
+      ) = REPLACE(SUBSTRING(order_delivered_carrier_at, 1, 19), 'T', ' ')
       THEN TRY_CAST(order_delivered_carrier_at AS TIMESTAMP)
     END AS order_delivered_carrier_at,
-    order_delivered_customer_at AS order_delivered_customer_at__text,
+    order_delivered_carrier_at AS order_delivered_carrier_at__text,
     CASE
-      WHEN REGEXP_MATCHES(
-        order_delivered_customer_at,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?)?$'
+      WHEN order_delivered_customer_at >= '0'
+      AND order_delivered_customer_at < ':'
+      AND (
+        LENGTH(order_delivered_customer_at) IN (10, 19)
+        OR REGEXP_MATCHES(order_delivered_customer_at, '^.{19}[.][0-9]{1,6}$')
       )
+      AND SUBSTRING(
+        CAST(TRY_CAST(order_delivered_customer_at AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(order_delivered_customer_at), 19)
+      ) = REPLACE(SUBSTRING(order_delivered_customer_at, 1, 19), 'T', ' ')
       THEN TRY_CAST(order_delivered_customer_at AS TIMESTAMP)
     END AS order_delivered_customer_at,
-    order_estimated_delivery_date AS order_estimated_delivery_date__text,
+    order_delivered_customer_at AS order_delivered_customer_at__text,
     CASE
-      WHEN REGEXP_MATCHES(
-        order_estimated_delivery_date,
-        '^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$'
+      WHEN order_estimated_delivery_date >= '0'
+      AND order_estimated_delivery_date < ':'
+      AND (
+        LENGTH(order_estimated_delivery_date) IN (10, 19)
+        OR REGEXP_MATCHES(order_estimated_delivery_date, '^.{19}[.][0-9]{1,6}$')
       )
-      THEN TRY_CAST(SUBSTRING(order_estimated_delivery_date, 1, 10) AS DATE)
+      AND SUBSTRING(
+        CAST(TRY_CAST(order_estimated_delivery_date AS TIMESTAMP) AS TEXT),
+        1,
+        LEAST(LENGTH(order_estimated_delivery_date), 19)
+      ) = REPLACE(SUBSTRING(order_estimated_delivery_date, 1, 19), 'T', ' ')
+      THEN CAST(TRY_CAST(order_estimated_delivery_date AS TIMESTAMP) AS DATE)
     END AS order_estimated_delivery_date,
+    order_estimated_delivery_date AS order_estimated_delivery_date__text,
     _batch_id,
     _source_line,
     _delivery
@@ -80,9 +112,9 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN order_id__text IS NULL THEN 'order_id is empty' END,
-      CASE WHEN customer_id__text IS NULL THEN 'customer_id is empty' END,
-      CASE WHEN order_status__text IS NULL THEN 'order_status is empty' END,
+      CASE WHEN order_id IS NULL THEN 'order_id is empty' END,
+      CASE WHEN customer_id IS NULL THEN 'customer_id is empty' END,
+      CASE WHEN order_status IS NULL THEN 'order_status is empty' END,
       CASE
         WHEN order_purchased_at__text IS NOT NULL AND order_purchased_at IS NULL
         THEN 'order_purchased_at is not a timestamp'

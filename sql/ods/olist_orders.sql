@@ -21,7 +21,7 @@ alter table ods.olist_orders add column if not exists order_approved_at timestam
 alter table ods.olist_orders add column if not exists order_delivered_carrier_at timestamp;
 alter table ods.olist_orders add column if not exists order_delivered_customer_at timestamp;
 alter table ods.olist_orders add column if not exists order_estimated_delivery_date date;
-create index if not exists olist_orders__publish_id_idx on ods.olist_orders (_publish_id);
+create index if not exists olist_orders__publish_id_idx on ods.olist_orders using brin (_publish_id);
 create index if not exists olist_orders_customer_id_idx on ods.olist_orders (customer_id);
 create index if not exists olist_orders_order_purchased_at_idx on ods.olist_orders (order_purchased_at);
 comment on table ods.olist_orders is 'Orders with their milestones, as the shop system knew them at the end of the delivery''s day. One row per order.';

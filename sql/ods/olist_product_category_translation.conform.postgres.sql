@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/product_category_translation.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(BOTH ' ' FROM product_category_name), '') AS product_category_name,
     NULLIF(TRIM(BOTH ' ' FROM product_category_name_english), '') AS product_category_name_english,
@@ -9,9 +9,7 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    product_category_name AS product_category_name__text,
     product_category_name AS product_category_name,
-    product_category_name_english AS product_category_name_english__text,
     product_category_name_english AS product_category_name_english,
     _batch_id,
     _source_line,
@@ -26,12 +24,9 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
+      CASE WHEN product_category_name IS NULL THEN 'product_category_name is empty' END,
       CASE
-        WHEN product_category_name__text IS NULL
-        THEN 'product_category_name is empty'
-      END,
-      CASE
-        WHEN product_category_name_english__text IS NULL
+        WHEN product_category_name_english IS NULL
         THEN 'product_category_name_english is empty'
       END
     ) AS _reasons

@@ -9,7 +9,7 @@ create table if not exists ods.olist_product_category_translation (
 );
 alter table ods.olist_product_category_translation add column if not exists product_category_name text;
 alter table ods.olist_product_category_translation add column if not exists product_category_name_english text;
-create index if not exists olist_product_category_translation__publish_id_idx on ods.olist_product_category_translation (_publish_id);
+create index if not exists olist_product_category_translation__publish_id_idx on ods.olist_product_category_translation using brin (_publish_id);
 comment on table ods.olist_product_category_translation is 'English names of the product categories; two categories have none. One row per category.';
 comment on column ods.olist_product_category_translation.product_category_name is 'Category in Portuguese.';
 comment on column ods.olist_product_category_translation.product_category_name_english is 'Category in English.';

@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/products.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(product_id, ' '), '') AS product_id,
     NULLIF(TRIM(product_category_name, ' '), '') AS product_category_name,
@@ -16,45 +16,43 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    product_id AS product_id__text,
     product_id AS product_id,
-    product_category_name AS product_category_name__text,
     product_category_name AS product_category_name,
-    product_name_length AS product_name_length__text,
     CASE
-      WHEN REGEXP_MATCHES(product_name_length, '^[+-]?[0-9]{1,10}$')
+      WHEN REGEXP_MATCHES(product_name_length, '^[+-]?[0-9]+$')
       THEN TRY_CAST(product_name_length AS INT)
     END AS product_name_length,
-    product_description_length AS product_description_length__text,
+    product_name_length AS product_name_length__text,
     CASE
-      WHEN REGEXP_MATCHES(product_description_length, '^[+-]?[0-9]{1,10}$')
+      WHEN REGEXP_MATCHES(product_description_length, '^[+-]?[0-9]+$')
       THEN TRY_CAST(product_description_length AS INT)
     END AS product_description_length,
-    product_photos_qty AS product_photos_qty__text,
+    product_description_length AS product_description_length__text,
     CASE
-      WHEN REGEXP_MATCHES(product_photos_qty, '^[+-]?[0-9]{1,10}$')
+      WHEN REGEXP_MATCHES(product_photos_qty, '^[+-]?[0-9]+$')
       THEN TRY_CAST(product_photos_qty AS INT)
     END AS product_photos_qty,
-    product_weight_g AS product_weight_g__text,
+    product_photos_qty AS product_photos_qty__text,
     CASE
-      WHEN REGEXP_MATCHES(product_weight_g, '^[+-]?[0-9]{1,10}$')
+      WHEN REGEXP_MATCHES(product_weight_g, '^[+-]?[0-9]+$')
       THEN TRY_CAST(product_weight_g AS INT)
     END AS product_weight_g,
-    product_length_cm AS product_length_cm__text,
+    product_weight_g AS product_weight_g__text,
     CASE
-      WHEN REGEXP_MATCHES(product_length_cm, '^[+-]?[0-9]{1,10}$')
+      WHEN REGEXP_MATCHES(product_length_cm, '^[+-]?[0-9]+$')
       THEN TRY_CAST(product_length_cm AS INT)
     END AS product_length_cm,
-    product_height_cm AS product_height_cm__text,
+    product_length_cm AS product_length_cm__text,
     CASE
-      WHEN REGEXP_MATCHES(product_height_cm, '^[+-]?[0-9]{1,10}$')
+      WHEN REGEXP_MATCHES(product_height_cm, '^[+-]?[0-9]+$')
       THEN TRY_CAST(product_height_cm AS INT)
     END AS product_height_cm,
-    product_width_cm AS product_width_cm__text,
+    product_height_cm AS product_height_cm__text,
     CASE
-      WHEN REGEXP_MATCHES(product_width_cm, '^[+-]?[0-9]{1,10}$')
+      WHEN REGEXP_MATCHES(product_width_cm, '^[+-]?[0-9]+$')
       THEN TRY_CAST(product_width_cm AS INT)
     END AS product_width_cm,
+    product_width_cm AS product_width_cm__text,
     _batch_id,
     _source_line,
     _delivery
@@ -75,7 +73,7 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN product_id__text IS NULL THEN 'product_id is empty' END,
+      CASE WHEN product_id IS NULL THEN 'product_id is empty' END,
       CASE
         WHEN product_name_length__text IS NOT NULL AND product_name_length IS NULL
         THEN 'product_name_length is not a integer'

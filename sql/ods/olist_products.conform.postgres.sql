@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/products.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(BOTH ' ' FROM product_id), '') AS product_id,
     NULLIF(TRIM(BOTH ' ' FROM product_category_name), '') AS product_category_name,
@@ -16,66 +16,64 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    product_id AS product_id__text,
     product_id AS product_id,
-    product_category_name AS product_category_name__text,
     product_category_name AS product_category_name,
-    product_name_length AS product_name_length__text,
     CASE
-      WHEN product_name_length ~ '^[+-]?[0-9]{1,10}$'
+      WHEN product_name_length ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(product_name_length, 'int')
         THEN CAST(product_name_length AS INT)
       END
     END AS product_name_length,
-    product_description_length AS product_description_length__text,
+    product_name_length AS product_name_length__text,
     CASE
-      WHEN product_description_length ~ '^[+-]?[0-9]{1,10}$'
+      WHEN product_description_length ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(product_description_length, 'int')
         THEN CAST(product_description_length AS INT)
       END
     END AS product_description_length,
-    product_photos_qty AS product_photos_qty__text,
+    product_description_length AS product_description_length__text,
     CASE
-      WHEN product_photos_qty ~ '^[+-]?[0-9]{1,10}$'
+      WHEN product_photos_qty ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(product_photos_qty, 'int')
         THEN CAST(product_photos_qty AS INT)
       END
     END AS product_photos_qty,
-    product_weight_g AS product_weight_g__text,
+    product_photos_qty AS product_photos_qty__text,
     CASE
-      WHEN product_weight_g ~ '^[+-]?[0-9]{1,10}$'
+      WHEN product_weight_g ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(product_weight_g, 'int')
         THEN CAST(product_weight_g AS INT)
       END
     END AS product_weight_g,
-    product_length_cm AS product_length_cm__text,
+    product_weight_g AS product_weight_g__text,
     CASE
-      WHEN product_length_cm ~ '^[+-]?[0-9]{1,10}$'
+      WHEN product_length_cm ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(product_length_cm, 'int')
         THEN CAST(product_length_cm AS INT)
       END
     END AS product_length_cm,
-    product_height_cm AS product_height_cm__text,
+    product_length_cm AS product_length_cm__text,
     CASE
-      WHEN product_height_cm ~ '^[+-]?[0-9]{1,10}$'
+      WHEN product_height_cm ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(product_height_cm, 'int')
         THEN CAST(product_height_cm AS INT)
       END
     END AS product_height_cm,
-    product_width_cm AS product_width_cm__text,
+    product_height_cm AS product_height_cm__text,
     CASE
-      WHEN product_width_cm ~ '^[+-]?[0-9]{1,10}$'
+      WHEN product_width_cm ~ '^[+-]?[0-9]+$'
       THEN CASE
         WHEN PG_INPUT_IS_VALID(product_width_cm, 'int')
         THEN CAST(product_width_cm AS INT)
       END
     END AS product_width_cm,
+    product_width_cm AS product_width_cm__text,
     _batch_id,
     _source_line,
     _delivery
@@ -96,7 +94,7 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN product_id__text IS NULL THEN 'product_id is empty' END,
+      CASE WHEN product_id IS NULL THEN 'product_id is empty' END,
       CASE
         WHEN product_name_length__text IS NOT NULL AND product_name_length IS NULL
         THEN 'product_name_length is not a integer'

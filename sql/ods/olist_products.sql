@@ -23,7 +23,7 @@ alter table ods.olist_products add column if not exists product_weight_g integer
 alter table ods.olist_products add column if not exists product_length_cm integer;
 alter table ods.olist_products add column if not exists product_height_cm integer;
 alter table ods.olist_products add column if not exists product_width_cm integer;
-create index if not exists olist_products__publish_id_idx on ods.olist_products (_publish_id);
+create index if not exists olist_products__publish_id_idx on ods.olist_products using brin (_publish_id);
 comment on table ods.olist_products is 'Products with category and measures of parcel and listing. One row per product.';
 comment on column ods.olist_products.product_id is 'Product.';
 comment on column ods.olist_products.product_category_name is 'Category in Portuguese; empty for some 600 products.';

@@ -1,5 +1,5 @@
 -- Compiled from contracts/olist/sellers.yaml by `make generate`. Do not edit.
-WITH cleaned AS (
+WITH cleaned AS MATERIALIZED (
   SELECT
     NULLIF(TRIM(seller_id, ' '), '') AS seller_id,
     NULLIF(TRIM(seller_zip_code_prefix, ' '), '') AS zip_code_prefix,
@@ -11,13 +11,9 @@ WITH cleaned AS (
   FROM raw_input
 ), typed AS MATERIALIZED (
   SELECT
-    seller_id AS seller_id__text,
     seller_id AS seller_id,
-    zip_code_prefix AS zip_code_prefix__text,
     zip_code_prefix AS zip_code_prefix,
-    city AS city__text,
     city AS city,
-    state AS state__text,
     state AS state,
     _batch_id,
     _source_line,
@@ -34,10 +30,10 @@ WITH cleaned AS (
     _delivery,
     CONCAT_WS(
       ', ',
-      CASE WHEN seller_id__text IS NULL THEN 'seller_id is empty' END,
-      CASE WHEN zip_code_prefix__text IS NULL THEN 'zip_code_prefix is empty' END,
-      CASE WHEN city__text IS NULL THEN 'city is empty' END,
-      CASE WHEN state__text IS NULL THEN 'state is empty' END,
+      CASE WHEN seller_id IS NULL THEN 'seller_id is empty' END,
+      CASE WHEN zip_code_prefix IS NULL THEN 'zip_code_prefix is empty' END,
+      CASE WHEN city IS NULL THEN 'city is empty' END,
+      CASE WHEN state IS NULL THEN 'state is empty' END,
       CASE
         WHEN seller_id IS NOT NULL AND NOT (
           REGEXP_MATCHES(seller_id, '^[0-9a-f]{32}$')

@@ -13,7 +13,7 @@ alter table ods.olist_sellers add column if not exists seller_id text;
 alter table ods.olist_sellers add column if not exists zip_code_prefix text;
 alter table ods.olist_sellers add column if not exists city text;
 alter table ods.olist_sellers add column if not exists state text;
-create index if not exists olist_sellers__publish_id_idx on ods.olist_sellers (_publish_id);
+create index if not exists olist_sellers__publish_id_idx on ods.olist_sellers using brin (_publish_id);
 comment on table ods.olist_sellers is 'Sellers and where they are. One row per seller.';
 comment on column ods.olist_sellers.seller_id is 'Seller.';
 comment on column ods.olist_sellers.zip_code_prefix is 'First five digits of the seller''s zip code.';

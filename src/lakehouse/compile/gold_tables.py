@@ -56,8 +56,13 @@ def gold_ddl(model: GoldModel) -> str:
         f"alter table {table} add column if not exists {name} {sql_type};"
         for name, sql_type in columns.items()
     ]
-    indexed = ["_publish_id"] + ([model.scope] if model.scope and model.scope != model.key[0] else [])
-    statements += [f"create index if not exists {model.table}_{c}_idx on {table} ({c});" for c in indexed]
+    statements.append(
+        f"create index if not exists {model.table}__publish_id_idx on {table} using brin (_publish_id);"
+    )
+    if model.scope and model.scope != model.key[0]:
+        statements.append(
+            f"create index if not exists {model.table}_{model.scope}_idx on {table} ({model.scope});"
+        )
     statements.append(f"comment on table {table} is {literal(f'{model.description} Grain: {model.grain}.')};")
     statements += [
         f"comment on column {table}.{name} is {literal(text.strip())};"

@@ -9,12 +9,10 @@ Rules of severity ``row`` are not here: the conform query moves their rows to qu
 check how many those may be.
 """
 
-# ruff: noqa: S608 - the SQL is put together from contracts and gold headers, which are code
-
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,6 +66,27 @@ def contract_expectations(contract: Contract) -> tuple[Expectation, ...]:
     for rule in contract.rules:
         found += _written(rule, contract.key)
     return tuple(found)
+
+
+def removal_expectations(contract: Contract, others: Iterable[Contract]) -> tuple[Expectation, ...]:
+    """What the rows that a publish deletes must fulfil: nobody points to them any more.
+
+    The rows that are staged are held against their parents by :func:`contract_expectations`; rows of other
+    tables, which may not be staged at all, can lose their parent only here.
+    """
+    return tuple(
+        _query(
+            f"{reference.column}_is_not_missed_by_{other.table}_{column.name}",
+            "soft" if reference.severity == "soft" else "hard",
+            f"select {', '.join(contract.key)} from staged where exists (select 1 from ods.{other.table} as child "
+            f"where child.{column.name} = staged.{reference.column}) and not exists (select 1 "
+            f"from ods.{contract.table} as parent where parent.{reference.column} = staged.{reference.column})",
+            f"A row that goes is not one that {other.table}.{column.name} points to.",
+        )
+        for other in others
+        for column, reference in other.references
+        if reference.table == contract.table
+    )
 
 
 def raw_expectations(contract: Contract) -> tuple[Expectation, ...]:
