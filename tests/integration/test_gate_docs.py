@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from lakehouse.compile.rules import IN_SET, ROW_COUNT, Expectation
+from lakehouse.compile.rules import IN_SET, QUERY, ROW_COUNT, Expectation
 from lakehouse.layer.docs import DocsTarget
 from lakehouse.layer.gate import Subject, run_gate
 from lakehouse.stack import postgres
@@ -66,14 +66,14 @@ def target(tmp_path: Path) -> DocsTarget:
     return DocsTarget(home)
 
 
-def audit(url: str, target: DocsTarget, source: str = "olist", key: str = "2018-01-01") -> None:
+def audit(url: str, target: DocsTarget, key: str = "2018-01-01", subject: Subject = SUBJECT) -> None:
     engine = create_engine(url)
     run_gate(
         engine,
-        [SUBJECT],
+        [subject],
         layer="silver",
         partition_key=key,
-        source=source,
+        source="olist",
         resolve=lambda name: name,
         docs=target,
     )
@@ -198,3 +198,18 @@ def test_pages_that_cannot_be_written_hold_no_data_back(
     home.write_text("")
     audit(url, DocsTarget(home))
     assert "could not be written" in caplog.text
+
+
+def test_the_pages_can_be_built_again_by_hand(url: str, target: DocsTarget) -> None:
+    query = "select id from staged where id > 4"
+    rule = Expectation("few", "hard", QUERY, {"unexpected_rows_query": query}, "Ids are few.", query)
+    audit(url, target, subject=replace(SUBJECT, expectations=(rule,)))
+    shutil.rmtree(target.folder)
+    program = (
+        "import sys, great_expectations as gx\n"
+        "gx.get_context(mode='file', context_root_dir=sys.argv[1]).build_data_docs()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(target.home)], check=True, timeout=300)
+    (page,) = [p for p in pages(target) if "validations" in p.path.parts]
+    assert "few (hard): Ids are few. For example id=5." in page.text
+    assert page.fetched == []

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 SAMPLE_KEYS = 5
 MASK = "***"
 _DATASOURCE = "warehouse"
+#: What Great Expectations calls lakehouse.layer.gx_rules.BrokenRows.
+_OUR_QUERY = "broken_rows"
 #: SQLSTATE classes whose messages speak of the query, not of a value: syntax, connection, resources.
 _SAFE_SQLSTATES = ("42", "08", "53", "57")
 
@@ -199,31 +201,40 @@ def _for_readers(
     page: ExpectationSuiteValidationResult, results: Sequence[RuleResult]
 ) -> ExpectationSuiteValidationResult:
     """Put our counts in, in Great Expectations' words, and take tracebacks out: they may quote data."""
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
     by_rule = {r.rule: r for r in results}
     for answer in page.results:
         result = by_rule[_rule_of(answer)]
         configuration: Any = answer.expectation_config
+        kind = QUERY if configuration.type == _OUR_QUERY else configuration.type
+        examples = f" For example {', '.join(result.sample_keys)}." if result.sample_keys else ""
+        # Whoever builds the pages again knows Great Expectations' own types only.
+        answer.expectation_config = ExpectationConfiguration(
+            type=kind,
+            kwargs=configuration.kwargs,
+            severity=configuration.severity,
+            description=configuration.description + examples,
+            meta=configuration.meta,
+        )
         if result.error:
             answer.exception_info = {
                 "raised_exception": True,
                 "exception_message": result.error,
                 "exception_traceback": "",
             }
-            continue
-        kind = configuration.type
-        share = 100.0 * result.failed_rows / result.checked_rows if result.checked_rows else 0.0
-        answer.result = {
-            "element_count": result.checked_rows,
-            "unexpected_count": result.failed_rows,
-            "unexpected_percent": share,
-            "unexpected_percent_nonmissing": share,
-        }
-        if kind in (QUERY, ROW_COUNT):
+        elif kind == ROW_COUNT:
+            answer.result = {"observed_value": result.checked_rows}
+        elif kind == QUERY:
+            answer.result = {"observed_value": result.failed_rows}
+        else:
+            share = 100.0 * result.failed_rows / result.checked_rows if result.checked_rows else 0.0
             answer.result = {
-                "observed_value": result.checked_rows if kind == ROW_COUNT else result.failed_rows
+                "element_count": result.checked_rows,
+                "unexpected_count": result.failed_rows,
+                "unexpected_percent": share,
+                "unexpected_percent_nonmissing": share,
             }
-        if result.sample_keys:
-            configuration.description += f" For example {', '.join(result.sample_keys)}."
     return page
 
 
@@ -265,10 +276,14 @@ def _implementation(expectation: Expectation, resolve: Resolve) -> Any:
     """Great Expectations' object for an expectation."""
     from great_expectations.expectations.registry import get_expectation_impl
 
+    from lakehouse.layer.gx_rules import BrokenRows
+
     kwargs = dict(expectation.kwargs)
+    implementation: Any = BrokenRows
     if expectation.type == QUERY:
         kwargs["unexpected_rows_query"] = batch_query(kwargs["unexpected_rows_query"], resolve)
-    implementation: Any = get_expectation_impl(expectation.type)
+    else:
+        implementation = get_expectation_impl(expectation.type)
     return implementation(
         **kwargs,
         severity="critical" if expectation.severity == "hard" else "warning",
