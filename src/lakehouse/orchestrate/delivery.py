@@ -45,7 +45,7 @@ class DeliverySensor(BaseSensorOperator):
         if S3Hook(aws_conn_id=S3_CONNECTION).check_for_key(manifest, bucket()):
             self.log.info("Delivered: s3://%s/%s", bucket(), manifest)
             return
-        wait = remaining_wait(key, int(context["params"].get("wait_hours") or 0), datetime.now(UTC))
+        wait = remaining_wait(key, float(context["params"].get("wait_hours") or 0), datetime.now(UTC))
         if wait <= timedelta(0):
             raise AirflowSkipException(f"No delivery of {self.source} for {key}: {manifest} does not exist.")
         self.log.info("Waiting up to %s for s3://%s/%s", wait, bucket(), manifest)
@@ -83,7 +83,7 @@ class DeliverySensor(BaseSensorOperator):
             ) from error
 
 
-def remaining_wait(key: str, wait_hours: int, now: datetime) -> timedelta:
+def remaining_wait(key: str, wait_hours: float, now: datetime) -> timedelta:
     """How much longer a missing delivery is waited for, counted from the end of its day (UTC)."""
     day = datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
     return day + timedelta(days=1, hours=wait_hours) - now

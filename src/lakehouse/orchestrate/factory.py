@@ -70,7 +70,7 @@ class Source:
     impact: Mapping[str, str]
     assets: LayerAssets
     tags: tuple[str, ...] = ()
-    wait_hours: int = 24
+    wait_hours: float = 24
     bronze_runs: int = 16
     stage_timeout: timedelta = timedelta(minutes=30)
     retries: int = 3
@@ -110,7 +110,7 @@ def _bronze(source: Source, project: Project) -> DAG:
     params = _key_param() | {
         "wait_hours": Param(
             source.wait_hours,
-            type="integer",
+            type="number",
             minimum=0,
             maximum=24 * 14,
             title="Hours to wait",
