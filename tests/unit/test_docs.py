@@ -1,0 +1,104 @@
+"""Pages for people: their links lead somewhere, decisions have the agreed form, every contract key is explained."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ADR_FOLDER = ROOT / "sql" / "adr"
+ADRS = sorted(ADR_FOLDER.glob("[0-9]*.md"))
+ADR_HEADINGS = ["Context", "Decision", "Options rejected", "Consequences", "How it is tested"]
+#: One page: what fits on a screen or two.
+ADR_LINES = 70
+
+_FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)[^)]*\)")
+_ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+def _pages() -> list[Path]:
+    """Every Markdown file that is, or will be, versioned; all of them where there is no git."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode == 0:
+        names = sorted(set(listed.stdout.splitlines()))
+        return [ROOT / name for name in names if (ROOT / name).exists()]
+    folders = ("contracts", "dags", "data/raw", "docs", "great_expectations", "sql", "src", "tests")
+    return [*sorted(ROOT.glob("*.md")), *(p for f in folders for p in sorted((ROOT / f).rglob("*.md")))]
+
+
+def _prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def _links(page: Path) -> list[str]:
+    """Links to places in this repository."""
+    return [target for target in _LINK.findall(_prose(page)) if not _ELSEWHERE.match(target)]
+
+
+def _anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ +(.+?)\s*$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _broken(page: Path) -> list[str]:
+    found = []
+    for link in _links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        missing = not target.exists() or not target.is_relative_to(ROOT)
+        if missing or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
+            found.append(link)
+    return found
+
+
+def test_links_lead_to_files_and_headings_of_this_repository() -> None:
+    assert {str(page.relative_to(ROOT)): broken for page in _pages() if (broken := _broken(page))} == {}
+
+
+def test_the_hub_reaches_every_page_of_the_docs() -> None:
+    hub = ROOT / "docs" / "index.md"
+    reached = {(hub.parent / link.partition("#")[0]).resolve() for link in _links(hub)}
+    pages = {page.resolve() for page in (ROOT / "docs").rglob("*.md")} - {hub.resolve()}
+    assert sorted(str(p.relative_to(ROOT)) for p in pages - reached) == []
+
+
+@pytest.mark.parametrize("page", ADRS, ids=lambda page: page.stem)
+def test_a_decision_has_its_number_five_headings_and_one_page(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert re.fullmatch(r"\d{4}(-[a-z0-9]+){2,}", page.stem)
+    assert text.startswith(f"# {page.stem[:4]} ")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ADR_HEADINGS
+    rejected = text.partition("## Options rejected")[2].partition("##")[0]
+    assert len(re.findall(r"^- \*\*", rejected, re.MULTILINE)) >= 2
+    assert len(text.splitlines()) <= ADR_LINES
+
+
+def test_decisions_are_numbered_without_gaps_and_listed() -> None:
+    assert [page.stem[:4] for page in ADRS] == [f"{n:04}" for n in range(1, len(ADRS) + 1)]
+    assert _links(ADR_FOLDER / "README.md")[: len(ADRS)] == [page.name for page in ADRS]
+
+
+def test_contract_keys_are_all_explained() -> None:
+    """Every key that the contract reader accepts is on its page; a new key without a word is a defect."""
+    from lakehouse.contract import reader
+
+    page = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
+    models = (reader._Document, reader._Table, reader._Property, reader._Quality, reader._Description)
+    keys = {field.alias or name for model in models for name, field in model.model_fields.items()}
+    source = Path(reader.__file__).read_text(encoding="utf-8")
+    for custom in re.findall(r"_custom\(\s*[\w.]+,\s*\{([^}]*)\}", source):
+        keys |= set(re.findall(r'"(\w+)"', custom))
+    assert {"fileName", "sourceName", "severity"} <= keys
+    assert sorted(key for key in keys if not re.search(rf"`(?:[\w.]+\.)?{key}\b", page)) == []
