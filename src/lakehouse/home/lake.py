@@ -115,6 +115,22 @@ def publish_files(
             transaction.add_files(uris, snapshot_properties=properties, check_duplicate_files=False)
 
 
+def etags(homes: Homes, uris: Iterable[str]) -> dict[str, str]:
+    """URI → the store's token for the object's present bytes, '' when there is no such object."""
+    from botocore.exceptions import ClientError
+
+    client, found = homes.s3_client(), {}
+    for uri in uris:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        try:
+            found[uri] = client.head_object(Bucket=bucket, Key=key)["ETag"]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchKey"):
+                raise
+            found[uri] = ""
+    return found
+
+
 def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
     """Remove data files that were never published."""
     client = homes.s3_client()

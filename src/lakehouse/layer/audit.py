@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import literal
+from lakehouse.compile.rules import removal_expectations
 from lakehouse.contract import Project
 from lakehouse.errors import GateFailed
 from lakehouse.home.homes import Homes
 from lakehouse.home.warehouse import run_script
+from lakehouse.layer.copies import check_files
 from lakehouse.layer.docs import DocsTarget
 from lakehouse.layer.gate import (
     RuleResult,
@@ -36,11 +38,12 @@ def audit(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> str:
         GateFailed: a hard rule was broken. The hops are marked as blocked, the rows stay in schema ``stage``.
     """
     source, partition_key = hops[0].source, hops[0].run_partition_key
+    check_files(homes, hops)
     with homes.engine.begin() as conn:
         _expose_figures(conn, project, layer, hops)
     results = run_gate(
         homes.engine,
-        _subjects(project, layer, hops),
+        [*_subjects(project, layer, hops), *_removals(homes, project, layer, hops)],
         layer=layer,
         partition_key=partition_key,
         source=source,
@@ -53,15 +56,20 @@ def audit(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> str:
         _record(conn, source, layer, partition_key, verdict, results)
         mark(conn, hops, status="blocked" if hard else "staged", verdict=verdict)
         for hop in hops:
-            message = failure_message([r for r in results if r.table == hop.table], warnings_too=True)
+            message = failure_message([r for r in results if _table(r) == hop.table], warnings_too=True)
             mark(conn, [hop], message=message or None)
     if hard:
         raise GateFailed(
             f"{source} {layer} {partition_key}: {failure_message(results)}",
-            f"Nothing was published. The rows are in {staged(layer, hard[0].table)}* until the next try; "
+            f"Nothing was published. The rows are in {staged(layer, _table(hard[0]))}* until the next try; "
             "mend the files or the rule, then clear the run.",
         )
     return verdict
+
+
+def _table(result: RuleResult) -> str:
+    """The table whose rows were audited: of ``olist_orders.removed`` it is ``olist_orders``."""
+    return result.table.partition(".")[0]
 
 
 def _expose_figures(conn: Connection, project: Project, layer: Layer, hops: list[Hop]) -> None:
@@ -106,6 +114,31 @@ def _subjects(project: Project, layer: Layer, hops: list[Hop]) -> list[Subject]:
         *subjects,
         accounting_subject(staged(layer, source, "accounting"), may_be_empty),
         agreement_subject(staged(layer, source, "agreement")),
+    ]
+
+
+def _removals(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> list[Subject]:
+    """The rows that silver is about to delete, which is rare: a superseding delivery no longer has them."""
+    if layer != "silver":
+        return []
+    with homes.engine.connect() as conn:
+        losing = conn.execute(
+            text(
+                "select distinct table_name from ops.publish where publish_id = any(:ids) and deleted_rows > 0"
+            ),
+            {"ids": [h.publish_id for h in hops]},
+        ).scalars()
+        contracts = [project.contracts[t] for t in sorted(losing)]
+    return [
+        Subject(
+            f"{c.table}.removed",
+            f"(select * from {staged(layer, c.table)} where _op = 'delete')",
+            c.key,
+            frozenset(column.name for column in c.columns if column.pii == "personal"),
+            expectations,
+        )
+        for c in contracts
+        if (expectations := removal_expectations(c, project.contracts.values()))
     ]
 
 

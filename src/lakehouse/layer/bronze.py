@@ -77,12 +77,9 @@ def stage(
     Raises:
         FileDefect: the file is broken, or its bytes are not those of the manifest.
     """
+    types = {n: t.removesuffix(" not null") for n, t in raw_columns(contract).items()}
     if hop.mode == "revive":
-        rows = conn.execute(
-            text("select count(*) from raw." + contract.table + " where _batch_id = :b"),
-            {"b": hop.batch_id},
-        ).scalar_one()
-        return _counts(rows), {}
+        return _look_again(homes, conn, contract, hop, types), {}
     relation = staged("bronze", contract.table)
     _create_stage(conn, contract, hop, relation)
     uri = announce_file(homes, hop)
@@ -97,9 +94,24 @@ def stage(
             f"{hop.details['key']} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
             f"Somebody overwrote it. Land it again: lakehouse land {hop.source} --date {hop.partition_key}",
         )
-    types = {n: t.removesuffix(" not null") for n, t in raw_columns(contract).items()}
     record_agreement(homes, conn, hop, types, relation, [uri])
     return _counts(rows), {"files": [uri], "replaced": []}
+
+
+def _look_again(
+    homes: Homes, conn: Connection, contract: Contract, hop: Hop, types: dict[str, str]
+) -> dict[str, int]:
+    """The batch is in both homes since it came first; compare them once more. Returns the counts."""
+    files = conn.execute(
+        text(
+            "select details -> 'files' from ops.publish where layer = 'bronze' and status = 'published' "
+            "and batch_id = :b and details ? 'files' order by publish_id desc limit 1"
+        ),
+        {"b": hop.batch_id},
+    ).scalar_one()
+    stored = f"(select * from raw.{contract.table} where _batch_id = {literal(hop.batch_id or '')}) q"
+    record_agreement(homes, conn, hop, types, stored, files)
+    return _counts(conn.execute(text(f"select count(*) from {stored}")).scalar_one())
 
 
 def _counts(rows: int) -> dict[str, int]:

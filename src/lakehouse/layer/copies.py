@@ -16,6 +16,7 @@ import pyarrow.dataset as pads
 from sqlalchemy import Connection, text
 
 from lakehouse.compile.schemas import arrow_schema
+from lakehouse.errors import StaleStage
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.home.warehouse import copy_in, copy_out
@@ -131,6 +132,22 @@ def announce_file(homes: Homes, hop: Hop) -> str:
     return uri
 
 
+def check_files(homes: Homes, hops: Iterable[Hop]) -> None:
+    """Make sure that the staged lake files are those whose checksums were taken.
+
+    Raises:
+        StaleStage: a file is gone or was overwritten.
+    """
+    for hop in hops:
+        known: dict[str, str] = hop.details.get("etags", {})
+        differing = sorted(uri for uri, etag in lake.etags(homes, known).items() if etag != known[uri])
+        if differing:
+            raise StaleStage(
+                f"{hop.layer}.{hop.table} for {hop.run_partition_key}: {differing[0]} is not the file that was staged.",
+                f"Clear the task `stage.{hop.table}` and those after it in {hop.source}_{hop.layer}.",
+            )
+
+
 def discard_files(homes: Homes, hop: Hop) -> None:
     """Remove what earlier attempts at this table wrote to the lake and never published."""
     with homes.engine.begin() as conn:
@@ -187,7 +204,7 @@ def record_agreement(
 def _lake_checksums(homes: Homes, columns: dict[str, str], uris: list[str]) -> tuple[str, ...]:
     if not uris:
         return ("0", *("0:" for _ in columns))
-    with duckdb_over(homes, {"staged": uris}) as duck:
+    with duckdb_over(homes, {"staged": uris}, arrow_schema(columns)) as duck:
         found: tuple[str, ...] | None = duck.execute(checksum_query(columns, "staged", "duckdb")).fetchone()
     if found is None:  # an aggregate without GROUP BY always returns a row
         raise AssertionError("no checksums")
@@ -195,8 +212,13 @@ def _lake_checksums(homes: Homes, columns: dict[str, str], uris: list[str]) -> t
 
 
 @contextmanager
-def duckdb_over(homes: Homes, relations: dict[str, list[str]]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with lake files as relations, streamed through pyarrow (no extension to download)."""
+def duckdb_over(
+    homes: Homes, relations: dict[str, list[str]], schema: pa.Schema
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with lake files as relations, streamed through pyarrow (no extension to download).
+
+    Columns of ``schema`` that a file lacks, because the contract gained them later, are null.
+    """
     filesystem = homes.filesystem()
     with tempfile.TemporaryDirectory(prefix="lakehouse-duckdb-") as spill:
         config: dict[str, str | bool | int | float | list[str]] = {
@@ -207,5 +229,5 @@ def duckdb_over(homes: Homes, relations: dict[str, list[str]]) -> Iterator[duckd
         with duckdb.connect(config=config) as duck:
             for name, uris in relations.items():
                 paths = [uri.removeprefix("s3://") for uri in uris]
-                duck.register(name, pads.dataset(paths, filesystem=filesystem, format="parquet"))
+                duck.register(name, pads.dataset(paths, schema, filesystem=filesystem, format="parquet"))
             yield duck

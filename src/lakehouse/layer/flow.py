@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from lakehouse.contract import Project
 from lakehouse.errors import StaleStage
-from lakehouse.home import warehouse
+from lakehouse.home import lake, warehouse
 from lakehouse.home.homes import Homes
 from lakehouse.layer.ledger import Hop, Layer, Wanted, mark_staged, replan, run_hops
 
@@ -104,6 +104,7 @@ def stage(
     discard_files(homes, hops[0])
     with homes.engine.begin() as conn:
         counts, details = _stage_rows(homes, conn, project, layer, hops)
+        details["etags"] = lake.etags(homes, details.get("files", []))
         for hop in hops:
             mark_staged(conn, hop, counts[hop.publish_id], details if hop.leads else {})
     return {name: sum(c[name] for c in counts.values()) for name in next(iter(counts.values()))}

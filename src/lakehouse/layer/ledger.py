@@ -127,7 +127,7 @@ def _identity(hop: Hop) -> tuple[str, str, str | None, str, str | None, str]:
 
 def _asked(hop: Hop) -> dict[str, Any]:
     """The details a plan put there, without what staging added."""
-    return {k: v for k, v in hop.details.items() if k not in ("files", "replaced")}
+    return {k: v for k, v in hop.details.items() if k not in ("files", "replaced", "etags")}
 
 
 def _insert(conn: Connection, source: str, layer: Layer, partition_key: str, w: Wanted) -> None:

@@ -12,6 +12,7 @@ from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.home.warehouse import lock, run_script
 from lakehouse.layer import bronze, gold, silver
+from lakehouse.layer.copies import check_files
 from lakehouse.layer.ledger import Hop, Layer, last_published, mark
 from lakehouse.layer.merge import staged
 
@@ -30,6 +31,7 @@ def publish(homes: Homes, conn: Connection, project: Project, layer: Layer, hops
             rows are missing.
     """
     lock(conn)
+    check_files(homes, hops)
     catalog = homes.catalog(conn)
     by_table: dict[str, list[Hop]] = {}
     for hop in hops:

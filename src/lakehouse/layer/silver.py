@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import literal
 from lakehouse.compile.generate import conform_path
+from lakehouse.compile.schemas import bronze_schema
 from lakehouse.contract import Contract, Project
 from lakehouse.contract.model import PARTITION_COLUMN
 from lakehouse.errors import ContractError
@@ -186,7 +187,7 @@ def _conform_in_duckdb(
         f"select *, date {literal(entry['delivery'])} as _delivery from batch_{i}"
         for i, entry in enumerate(inputs)
     )
-    with duckdb_over(homes, batches) as duck:
+    with duckdb_over(homes, batches, bronze_schema(contract)) as duck:
         duck.execute(f"create temporary view raw_input as {union}")
         reader = duck.sql(conform_text(project, contract, "duckdb")).to_arrow_reader(_DUCKDB_ROWS)
         copy_batches(conn, relation, list(columns), _streamed(reader))
