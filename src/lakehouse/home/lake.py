@@ -119,8 +119,11 @@ def etags(homes: Homes, uris: Iterable[str]) -> dict[str, str]:
     """URI → the store's token for the object's present bytes, '' when there is no such object."""
     from botocore.exceptions import ClientError
 
+    wanted = list(uris)
+    if not wanted:
+        return {}
     client, found = homes.s3_client(), {}
-    for uri in uris:
+    for uri in wanted:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         try:
             found[uri] = client.head_object(Bucket=bucket, Key=key)["ETag"]
@@ -133,7 +136,10 @@ def etags(homes: Homes, uris: Iterable[str]) -> dict[str, str]:
 
 def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
     """Remove data files that were never published."""
+    unwanted = list(uris)
+    if not unwanted:
+        return
     client = homes.s3_client()
-    for uri in uris:
+    for uri in unwanted:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         client.delete_object(Bucket=bucket, Key=key)

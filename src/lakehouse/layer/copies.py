@@ -138,12 +138,12 @@ def check_files(homes: Homes, hops: Iterable[Hop]) -> None:
     Raises:
         StaleStage: a file is gone or was overwritten.
     """
-    for hop in hops:
-        known: dict[str, str] = hop.details.get("etags", {})
-        differing = sorted(uri for uri, etag in lake.etags(homes, known).items() if etag != known[uri])
-        if differing:
+    known = {uri: (hop, etag) for hop in hops for uri, etag in hop.details.get("etags", {}).items()}
+    for uri, etag in lake.etags(homes, known).items():
+        hop, staged = known[uri]
+        if etag != staged:
             raise StaleStage(
-                f"{hop.layer}.{hop.table} for {hop.run_partition_key}: {differing[0]} is not the file that was staged.",
+                f"{hop.layer}.{hop.table} for {hop.run_partition_key}: {uri} is not the file that was staged.",
                 f"Clear the task `stage.{hop.table}` and those after it in {hop.source}_{hop.layer}.",
             )
 
