@@ -60,7 +60,7 @@ def land(settings: dict[str, str], source: str, folder: Path) -> Figures:
 
 
 def compute(settings: dict[str, str], source: str, partition_key: str) -> Figures:
-    """All steps of all layers in one process, without Airflow, a thread per core; seconds by layer, and rows written."""
+    """All steps of all layers in one process, without Airflow, a thread per core; seconds by layer, rows written."""
     from lakehouse.layer import flow
 
     homes, project = _homes(settings), Project.load()

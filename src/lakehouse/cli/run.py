@@ -81,15 +81,15 @@ def partitions(source: str, first: str | None, last: str | None) -> list[str]:
     from lakehouse.errors import LakehouseError
     from lakehouse.landing.manifest import list_partitions
 
+    low, high = _dates(first, last)
     Project.load().tables(source)  # names an unknown source
     homes = open_homes()
     landed = list_partitions(homes.s3_client(), homes.bucket, source)
     if not landed:
         raise LakehouseError(f"Nothing of {source} is landed.", f"Run `lakehouse land {source}` first.")
-    if first is None and last is None:
+    if not low:
         keys = _pending(homes, source, landed)
     else:
-        low, high = _date(first or last or ""), _date(last or first or "")
         keys = [key for key in landed if low <= key <= high]
         if not keys:
             raise LakehouseError(
@@ -124,6 +124,13 @@ def _pending(homes: Homes, source: str, landed: list[str]) -> list[str]:
         if key in under_way or not files <= known:
             pending.append(key)
     return pending
+
+
+def _dates(first: str | None, last: str | None) -> tuple[str, str]:
+    """First and last date, checked; empty when none was given."""
+    if first is None and last is None:
+        return "", ""
+    return _date(first or last or ""), _date(last or first or "")
 
 
 def _date(value: str) -> str:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lakehouse.errors import StackError
@@ -167,8 +167,11 @@ def migrate(home: StackHome, server: postgres.PostgresServer, variables: Mapping
     marker.write_text(version)
 
 
-def wait_until_healthy(port: int, *, timeout: float = 180.0) -> None:
+def wait_until_healthy(port: int, *, given_up: Callable[[], list[str]], timeout: float = 900.0) -> None:
     """Wait until the API answers and scheduler, triggerer and DAG processor have sent a heartbeat.
+
+    Patient, because a busy machine may take minutes for what else takes 20 seconds; ``given_up`` names the
+    components that the supervisor has stopped restarting, for which no patience helps.
 
     Raises:
         StackError: not in time; names what is missing.
@@ -181,10 +184,11 @@ def wait_until_healthy(port: int, *, timeout: float = 180.0) -> None:
         missing = sorted(name for name, status in components.items() if status != "healthy")
         if components and not missing:
             return
-        if time.monotonic() > deadline:
-            what = ", ".join(missing) or "its API does not answer"
+        ended = given_up()
+        if ended or time.monotonic() > deadline:
+            what = ", ".join(ended or missing) or "its API does not answer"
             raise StackError(
-                f"Airflow is not healthy after {timeout:.0f} s: {what}.",
-                "Read `lakehouse logs airflow-api-server` (or the component named above).",
+                f"Airflow did not start: {what}.",
+                f"Read `lakehouse logs {ended[0] if ended else 'airflow-api-server'}`, then try again.",
             )
         time.sleep(0.5)

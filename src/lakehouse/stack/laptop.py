@@ -224,7 +224,12 @@ def _bring_up_airflow(home: StackHome, state: StackState, server: PostgresServer
         detail("scheduler, DAG processor, triggerer, API server")
         for program in airflow.programs(home, state):
             _start(home, state, program.name)
-        airflow.wait_until_healthy(state.ports["airflow"])
+        airflow.wait_until_healthy(state.ports["airflow"], given_up=lambda: _given_up(home, state))
+
+
+def _given_up(home: StackHome, state: StackState) -> list[str]:
+    """Servers that ended again and again until the supervisor lost patience."""
+    return [found.name for found in Supervisor(home, state).statuses() if found.state == "FATAL"]
 
 
 def _bring_up_store(

@@ -1,0 +1,102 @@
+"""The whole stack with Airflow: once up, looked at from all sides, then down."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lakehouse.cli.context import prepare_homes
+from lakehouse.orchestrate.pools import POOLS
+from lakehouse.stack import airflow, laptop
+from lakehouse.stack import state as memory
+from lakehouse.stack.airflow_api import health
+from lakehouse.stack.network import LOOPBACK
+from lakehouse.stack.state import StackHome, StackState
+from lakehouse.stack.supervisor import Supervisor
+
+from .stack_support import Notes, all_processes, kill_all, listening_addresses, new_home, pids
+
+pytestmark = [pytest.mark.servers, pytest.mark.airflow, pytest.mark.xdist_group("airflow")]
+
+
+def bring_up(home: StackHome) -> StackState:
+    return laptop.up(home, Notes(), prepare=prepare_homes, pools=POOLS)
+
+
+@pytest.fixture(scope="module")
+def home(server_folder: Path) -> Iterator[StackHome]:
+    made = new_home(server_folder / "home-airflow")
+    yield made
+    laptop.delete(made, Notes())
+    assert all_processes(made) == []
+
+
+@pytest.fixture(scope="module")
+def state(home: StackHome) -> StackState:
+    return bring_up(home)
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.5)
+    return found
+
+
+def test_all_components_are_healthy_on_loopback_only(home: StackHome, state: StackState) -> None:
+    assert set(health(state.ports["airflow"]).values()) == {"healthy"}
+    assert {LOOPBACK} <= listening_addresses(home) <= {LOOPBACK, "::1"}
+
+
+def test_the_login_was_written_before_airflow_could_invent_one(home: StackHome, state: StackState) -> None:
+    wrong = {"username": airflow.USER, "password": "wrong"}
+    answer = httpx.post(f"{laptop.airflow_url(state)}/auth/token", json=wrong, trust_env=False)
+    assert answer.status_code == 401
+    with laptop.open_airflow(state) as api:
+        assert api.call("GET", "/version")["version"].startswith("3.")
+    assert stat.S_IMODE((home.airflow / "passwords.json").stat().st_mode) == 0o600
+    assert all(
+        state.airflow_password not in log.read_text(errors="replace") for log in home.logs.glob("*.log")
+    )
+
+
+def test_pools_exist(state: StackState) -> None:
+    with laptop.open_airflow(state) as api:
+        found = {pool["name"]: pool["slots"] for pool in api.pages("/pools", "pools")}
+    assert {name: slots for name, (slots, _) in POOLS.items()}.items() <= found.items()
+
+
+def test_task_logs_are_served_without_a_log_server(state: StackState) -> None:
+    """A day of the past without a delivery: the sensor looks once and skips, and its log says so."""
+    with laptop.open_airflow(state) as api:
+        wait_for(lambda: api.exists("/dags/olist_bronze"))
+        body = {"logical_date": None, "partition_key": "2001-01-01"}
+        run = api.call("POST", "/dags/olist_bronze/dagRuns", json=body)["dag_run_id"]
+        path = f"/dags/olist_bronze/dagRuns/{run}"
+        wait_for(lambda: api.call("GET", path)["state"] in ("success", "failed"))
+        log = api.call("GET", f"{path}/taskInstances/wait_for_delivery/logs/1", params={"full_content": True})
+    text = " ".join(str(entry) for entry in log["content"])
+    assert "2001-01-01" in text
+    assert "Could not read served logs" not in text
+
+
+def test_a_second_up_changes_nothing(home: StackHome, state: StackState) -> None:
+    supervised = {found.pid for found in Supervisor(home, state).statuses()}
+    assert bring_up(home) == state
+    assert {found.pid for found in Supervisor(home, state).statuses()} == supervised
+
+
+def test_up_after_everything_was_killed_and_down_leaves_nothing(home: StackHome, state: StackState) -> None:
+    before = pids(home)
+    kill_all(all_processes(home))
+    assert bring_up(home).ports == memory.required(home).ports == state.ports
+    assert not before & pids(home)
+    assert laptop.down(home, Notes())
+    assert all_processes(home) == []
