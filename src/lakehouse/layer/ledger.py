@@ -17,6 +17,8 @@ LAYERS: tuple[Layer, ...] = ("bronze", "silver", "gold")
 #: Namespace of batch ids. Changing it would make every delivered file look new.
 _BATCH_NAMESPACE = uuid.UUID("6f1d1c62-8d2e-5c1b-9d0c-3f1b7a5e2c44")
 
+_TAKEN_OVER = "Another partition's run has planned this layer since."
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -93,9 +95,14 @@ def run_hops(
     hops = open_hops(conn, source, layer)
     others = {h.run_partition_key for h in hops if h.status != "blocked"} - {partition_key}
     mine = [h for h in hops if h.run_partition_key == partition_key]
-    if others and not mine:
+    if not mine and (others or _was_taken_over(conn, source, layer, partition_key)):
+        what = (
+            f"is being made for {', '.join(sorted(others))}"
+            if others
+            else "has been made for another partition"
+        )
         raise StaleStage(
-            f"{source} {layer} is being made for {', '.join(sorted(others))}, not for {partition_key}.",
+            f"{source} {layer} {what}, not for {partition_key}.",
             f"Let that run end, then clear the task `plan` of {source}_{layer} for {partition_key}.",
         )
     return [h for h in mine if table is None or h.table == table]
@@ -104,21 +111,56 @@ def run_hops(
 def replan(
     conn: Connection, source: str, layer: Layer, partition_key: str, wanted: Sequence[Wanted]
 ) -> list[Hop]:
-    """Make the open hops of a layer be exactly ``wanted``; hops that already are stay as they are."""
+    """Make the open hops of a layer be exactly ``wanted``; hops that already are stay as they are.
+
+    A run that wants nothing leaves those of other partitions' runs alone.
+    """
+    run = {"s": source, "l": layer, "k": partition_key, "taken": _TAKEN_OVER}
+    conn.execute(
+        text(
+            "update ops.publish set message = null where source = :s and layer = :l "
+            "and run_partition_key = :k and status = 'abandoned' and message = :taken"
+        ),
+        run,
+    )
+    if not wanted:
+        conn.execute(
+            text(
+                "update ops.publish set status = 'abandoned' where source = :s and layer = :l "
+                "and run_partition_key = :k and status in ('planned', 'staged', 'blocked')"
+            ),
+            run,
+        )
+        return []
     present = {_identity(h): h for h in open_hops(conn, source, layer) if h.status != "blocked"}
     asked = {(w.table, w.partition_key, w.batch_id, w.mode, w.fingerprint, partition_key): w for w in wanted}
     if asked.keys() != present.keys() or any(asked[k].details != _asked(h) for k, h in present.items()):
         conn.execute(
             text(
-                "update ops.publish set status = 'abandoned' where source = :s and layer = :l "
+                "update ops.publish set status = 'abandoned', "
+                "message = case when run_partition_key <> :k then :taken else message end "
+                "where source = :s and layer = :l "
                 "and (status in ('planned', 'staged') or (status = 'blocked' and run_partition_key = :k))"
             ),
-            {"s": source, "l": layer, "k": partition_key},
+            run,
         )
         for w in wanted:
             _insert(conn, source, layer, partition_key, w)
         _elect_leads(conn, source, layer)
-    return run_hops(conn, source, layer, partition_key) if wanted else []
+    return run_hops(conn, source, layer, partition_key)
+
+
+def _was_taken_over(conn: Connection, source: str, layer: Layer, partition_key: str) -> bool:
+    """Whether another run has abandoned this run's hops, and this run has not planned anew since."""
+    return bool(
+        conn.execute(
+            text(
+                "select exists (select 1 from ops.publish where source = :s and layer = :l "
+                "and run_partition_key = :k and status = 'abandoned' and message = :taken)"
+            ),
+            {"s": source, "l": layer, "k": partition_key, "taken": _TAKEN_OVER},
+        ).scalar()
+    )
 
 
 def _identity(hop: Hop) -> tuple[str, str, str | None, str, str | None, str]:

@@ -1,0 +1,125 @@
+"""Avazu through a real Airflow: days at once, a late delivery, tasks killed with -9, an event nobody heard."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lakehouse.landing.deliver import land
+from lakehouse.landing.sample_avazu import write_sample
+
+from .airflow_support import Orchestra, wait_for
+
+pytestmark = [pytest.mark.servers, pytest.mark.airflow, pytest.mark.xdist_group("airflow-e2e")]
+
+DAYS = [f"2014-10-{day}" for day in range(21, 27)]
+
+
+def write_days(folder: Path, days: list[date]) -> Path:
+    """A train.gz with a few hundred impressions on each of these days, no two with the same id."""
+    lines: list[str] = []
+    for seed, day in enumerate(days):
+        write_sample(folder, rows=800, seed=seed)
+        with gzip.open(folder / "train.gz", "rt") as sample:
+            header, *rows = sample
+        first_day = (row for row in rows if row.split(",")[2].startswith("141021"))
+        lines += [row.replace(",141021", f",{day:%y%m%d}", 1) for row in first_day]
+    with gzip.open(folder / "train.gz", "wt") as target:
+        target.writelines([header, *lines])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def landed(orchestra: Orchestra, tmp_path_factory: pytest.TempPathFactory) -> Orchestra:
+    """All days are landed."""
+    house = orchestra.lakehouse
+    files = write_days(tmp_path_factory.mktemp("avazu"), [date.fromisoformat(day) for day in DAYS])
+    assert [r.partition_key for r in land(house.homes, house.project, "avazu", files)] == DAYS
+    return orchestra
+
+
+def gold_days(orchestra: Orchestra) -> list[str]:
+    rows = orchestra.lakehouse.query("select hour_date::text from gold.ctr_daily order by 1")
+    return [day for (day,) in rows]
+
+
+def test_a_backfill_of_several_days_at_once_takes_turns_and_reaches_gold(landed: Orchestra) -> None:
+    body = {
+        "dag_id": "avazu_bronze",
+        "from_date": f"{DAYS[0]}T00:00:00Z",
+        "to_date": f"{DAYS[2]}T00:00:00Z",
+        "max_active_runs": 3,
+        "reprocess_behavior": "none",
+    }
+    landed.api.call("POST", "/backfills", json=body)  # what the UI's form sends
+    for day in DAYS[:3]:
+        for layer in ("bronze", "silver", "gold"):
+            run = landed.next_ended(f"avazu_{layer}", day)
+            assert set(landed.states(f"avazu_{layer}", run["dag_run_id"]).values()) <= {"success", "skipped"}
+    assert gold_days(landed) == DAYS[:3]
+
+
+def test_a_killed_task_is_tried_again_and_completes(landed: Orchestra) -> None:
+    day = DAYS[3]
+    with landed.locked("raw.avazu_impressions", "access exclusive"):
+        run = landed.trigger("avazu_bronze", day)
+        landed.task_in("avazu_bronze", run, "stage.avazu_impressions", "running")
+        wait_for(landed.blocked_in_postgres, why="the stage task to reach the table")
+        kill(landed, run, "stage.avazu_impressions")
+    with landed.locked("raw.avazu_impressions", "share update exclusive"):  # lets rows in, not partitions
+        landed.task_in("avazu_bronze", run, "publish", "running")
+        wait_for(landed.blocked_in_postgres, why="publish to reach the table")
+        kill(landed, run, "publish")
+        assert landed.lakehouse.value(f"select count(*) from ops.batch where partition_key = '{day}'") == 0
+        assert landed.events("avazu/bronze", day) == []
+    landed.ended("avazu_bronze", run)
+    tries = {name: t["try_number"] for name, t in landed.tasks("avazu_bronze", run).items()}
+    assert tries == {
+        "wait_for_delivery": 1, "plan": 1, "stage.avazu_impressions": 2, "gate": 1, "publish": 2
+    }  # fmt: skip
+    landed.next_ended("avazu_gold", day)
+    assert gold_days(landed) == DAYS[:4]
+    assert len(landed.events("avazu/bronze", day)) == 1
+
+
+def kill(orchestra: Orchestra, run: str, task: str) -> None:
+    """kill -9 the process of a running task, and wait until Airflow has noticed."""
+    pid = orchestra.tasks("avazu_bronze", run)[task]["pid"]
+    psutil.Process(pid).kill()
+    orchestra.task_in("avazu_bronze", run, task, "up_for_retry")
+
+
+def test_a_consumer_that_missed_an_event_catches_up(landed: Orchestra) -> None:
+    missed, later = DAYS[4], DAYS[5]
+    landed.pause("avazu_silver", paused=True)
+    landed.ended("avazu_bronze", landed.trigger("avazu_bronze", missed))
+    landed.pause("avazu_silver", paused=False)
+    assert len(landed.events("avazu/bronze", missed)) == 1
+    landed.ended("avazu_bronze", landed.trigger("avazu_bronze", later))
+    landed.next_ended("avazu_gold", later)
+    assert landed.runs("avazu_silver", missed) == []
+    assert gold_days(landed) == DAYS[:6]
+
+
+def test_a_recent_day_is_waited_for_without_a_worker(landed: Orchestra, tmp_path: Path) -> None:
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    run = landed.trigger("avazu_bronze", yesterday.isoformat(), {"wait_hours": 240})
+    landed.task_in("avazu_bronze", run, "wait_for_delivery", "deferred")
+    house = landed.lakehouse
+    land(house.homes, house.project, "avazu", write_days(tmp_path, [yesterday]))
+    landed.ended("avazu_bronze", run)
+    assert landed.states("avazu_bronze", run)["publish"] == "success"
+
+
+def test_a_wait_that_ends_without_a_delivery_is_a_skip(landed: Orchestra) -> None:
+    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
+    seconds_since_its_end = (datetime.now(UTC) - day - timedelta(days=1)).total_seconds()
+    conf = {"wait_hours": (seconds_since_its_end + 20) / 3600}
+    run = landed.trigger("avazu_bronze", day.date().isoformat(), conf)
+    landed.task_in("avazu_bronze", run, "wait_for_delivery", "deferred")
+    landed.ended("avazu_bronze", run)
+    assert set(landed.states("avazu_bronze", run).values()) == {"skipped"}

@@ -1,0 +1,136 @@
+"""Olist through a real scheduler, triggerer and API server: to gold, again, with a bad batch, and mended."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
+from .airflow_support import Orchestra
+
+pytestmark = [pytest.mark.servers, pytest.mark.airflow, pytest.mark.xdist_group("airflow-e2e")]
+
+EMPTY_DAY = "2018-02-28"
+LAYERS = ("bronze", "silver", "gold")
+
+
+def to_gold(orchestra: Orchestra, key: str, known: dict[str, int], source: str = "olist") -> dict[str, str]:
+    """Wait until the runs that come after the known ones have ended well; their ids by layer."""
+    return {
+        layer: str(orchestra.next_ended(f"{source}_{layer}", key, known[layer])["dag_run_id"])
+        for layer in LAYERS
+    }
+
+
+def known_runs(orchestra: Orchestra, key: str, source: str = "olist") -> dict[str, int]:
+    return {layer: len(orchestra.runs(f"{source}_{layer}", key)) for layer in LAYERS}
+
+
+def staged(states: dict[str, str]) -> set[str]:
+    return {state for task, state in states.items() if task.startswith("stage.")}
+
+
+def test_a_backfill_from_the_command_line_carries_its_days_to_gold(orchestra: Orchestra) -> None:
+    orchestra.lakehouse.land(small_shop())
+    orchestra.command(
+        "backfill", "create", "--dag-id", "olist_bronze", "--from-date", EMPTY_DAY, "--to-date", DAY
+    )  # fmt: skip
+    runs = to_gold(orchestra, DAY, dict.fromkeys(LAYERS, 0))
+    for layer, run_id in runs.items():
+        run = orchestra.runs(f"olist_{layer}", DAY)[0]
+        assert run["logical_date"] is None
+        assert set(orchestra.states(f"olist_{layer}", run_id).values()) == {"success"}
+        (event,) = orchestra.events(f"olist/{layer}", DAY)
+        assert event["extra"]["partition_key"] == DAY
+        assert event["extra"]["verdict"] in ("passed", "warned")
+        assert set(event["extra"]["row_counts"]) == set(orchestra.lakehouse.tables(layer))  # type: ignore[arg-type]
+        assert len(event["extra"]["batch_ids"]) == (0 if layer == "gold" else 9)
+    assert orchestra.lakehouse.value("select count(*) from gold.fact_order") == 4
+
+
+def test_a_day_without_delivery_is_skipped_and_wakes_nobody(orchestra: Orchestra) -> None:
+    run = orchestra.next_ended("olist_bronze", EMPTY_DAY)
+    assert set(orchestra.states("olist_bronze", run["dag_run_id"]).values()) == {"skipped"}
+    assert orchestra.events("olist/bronze", EMPTY_DAY) == []
+    assert orchestra.runs("olist_silver", EMPTY_DAY) == []
+
+
+def test_the_same_delivery_again_writes_nothing_and_tells_its_events_again(orchestra: Orchestra) -> None:
+    lakehouse, known = orchestra.lakehouse, known_runs(orchestra, DAY)
+    before = {layer: (lakehouse.row_versions(layer), lakehouse.snapshots(layer)) for layer in LAYERS}  # type: ignore[arg-type]
+    orchestra.trigger("olist_bronze", DAY)
+    runs = to_gold(orchestra, DAY, known)
+    for layer, run_id in runs.items():
+        states = orchestra.states(f"olist_{layer}", run_id)
+        assert staged(states) == {"skipped"}
+        assert (states["plan"], states["gate"], states["publish"]) == ("success", "skipped", "success")
+        assert orchestra.events(f"olist/{layer}", DAY)[-1]["extra"]["rows_written"] == 0
+    after = {layer: (lakehouse.row_versions(layer), lakehouse.snapshots(layer)) for layer in LAYERS}  # type: ignore[arg-type]
+    assert after == before
+
+
+def test_a_trigger_without_a_key_of_its_own_takes_the_param(orchestra: Orchestra) -> None:
+    known = known_runs(orchestra, DAY)
+    orchestra.command("dags", "trigger", "olist_silver", "--conf", f'{{"partition_key": "{DAY}"}}')
+    orchestra.next_ended("olist_gold", DAY, known["gold"])
+    (run,) = orchestra.runs("olist_silver", None)
+    assert run["state"] == "success"
+    assert orchestra.events("olist/silver", DAY)[-1]["source_run_id"] == run["dag_run_id"]
+
+
+def test_a_trigger_without_any_key_says_how_to_give_one(orchestra: Orchestra) -> None:
+    run_id = orchestra.trigger("olist_gold", None)
+    orchestra.ended("olist_gold", run_id, "failed")
+    assert orchestra.tasks("olist_gold", run_id)["plan"]["try_number"] == 1
+    assert "has no partition key" in orchestra.log("olist_gold", run_id, "plan")
+
+
+def test_clearing_one_table_and_what_follows_runs_just_that(orchestra: Orchestra) -> None:
+    run = orchestra.runs("olist_gold", DAY)[0]["dag_run_id"]
+    cleared = orchestra.api.call(
+        "POST",
+        "/dags/olist_gold/clearTaskInstances",
+        json={
+            "dag_run_id": run,
+            "task_ids": ["stage.kpi_daily"],
+            "include_downstream": True,
+            "only_failed": False,
+            "dry_run": False,
+        },
+    )
+    assert {t["task_id"] for t in cleared["task_instances"]} == {"stage.kpi_daily", "gate", "publish"}
+    orchestra.ended("olist_gold", run)
+    tries = {name: t["try_number"] for name, t in orchestra.tasks("olist_gold", run).items()}
+    assert {name for name, number in tries.items() if number == 2} == {"stage.kpi_daily", "gate", "publish"}
+    assert set(orchestra.states("olist_gold", run).values()) == {"success"}
+
+
+def spoilt(shop: Delivery) -> Delivery:
+    """An order that was approved before it was placed, which breaks a hard rule."""
+    shop.order(1)["order_approved_at"] = "2017-01-01 00:00:00"
+    return shop
+
+
+def test_a_bad_batch_stops_at_the_gate(orchestra: Orchestra) -> None:
+    lakehouse = orchestra.lakehouse
+    before = {layer: (lakehouse.checksums(layer), lakehouse.snapshots(layer)) for layer in ("silver", "gold")}
+    lakehouse.land(spoilt(small_shop(5)), NEXT_DAY)
+    orchestra.trigger("olist_bronze", NEXT_DAY)
+    run = orchestra.next_ended("olist_silver", NEXT_DAY, state="failed")["dag_run_id"]
+    states = orchestra.tasks("olist_silver", run)
+    assert (states["gate"]["state"], states["publish"]["state"]) == ("failed", "upstream_failed")
+    assert states["gate"]["try_number"] == 1
+    log = orchestra.log("olist_silver", run, "gate")
+    for part in ("GateFailed", "olist_orders", "approval_follows_purchase", ident("order", 1)):
+        assert part in log
+    assert orchestra.events("olist/silver", NEXT_DAY) == []
+    assert orchestra.runs("olist_gold", NEXT_DAY) == []
+    after = {layer: (lakehouse.checksums(layer), lakehouse.snapshots(layer)) for layer in ("silver", "gold")}
+    assert after == before
+
+
+def test_the_mended_batch_goes_through(orchestra: Orchestra) -> None:
+    known = known_runs(orchestra, NEXT_DAY)
+    orchestra.lakehouse.land(small_shop(5), NEXT_DAY)
+    orchestra.trigger("olist_bronze", NEXT_DAY)
+    to_gold(orchestra, NEXT_DAY, known)
+    assert orchestra.lakehouse.value("select count(*) from gold.fact_order") == 5

@@ -1,0 +1,165 @@
+"""Invariant 4: a hard failure publishes nothing, says what is wrong with which rows, and is over when it is mended."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakehouse.errors import GateFailed
+
+from ..support.lakehouse import Lakehouse
+from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
+
+pytestmark = pytest.mark.servers
+
+
+def blocked(lakehouse: Lakehouse, delivery: Delivery, day: str = NEXT_DAY) -> str:
+    """Load a delivery that silver refuses; the message. What is served must not have changed."""
+    before = lakehouse.served()
+    lakehouse.load(delivery, day, "bronze")
+    lakehouse.plan("silver", day)
+    lakehouse.stage("silver", day)
+    with pytest.raises(GateFailed) as caught:
+        lakehouse.gate("silver", day)
+    after = lakehouse.served()
+    assert (after["silver"], after["gold"]) == (before["silver"], before["gold"])
+    return str(caught.value)
+
+
+def test_an_item_of_an_unknown_product_blocks_until_a_corrected_delivery_comes(loaded: Lakehouse) -> None:
+    broken = small_shop(5).only_orders(5)
+    broken.rows("order_items")[1]["product_id"] = ident("product", 77)
+    message = blocked(loaded, broken)
+    assert (
+        f"olist silver {NEXT_DAY}: olist_order_items: hard rule product_id_exists_in_olist_products"
+        in message
+    )
+    assert "is broken by 1 of 2 rows" in message
+    assert f"order_id={ident('order', 5)}, order_item_id=2" in message
+    assert "stage.silver__olist_order_items" in message
+
+    # The failed rows stay where they can be queried, and the history knows.
+    assert loaded.query(
+        "select order_item_id from stage.silver__olist_order_items__result where product_id = :p",
+        p=ident("product", 77),
+    ) == [(2,)]
+    assert loaded.query(
+        "select table_name, rule, failed_rows, sample_keys, verdict from ops.quality_result "
+        "where not passed and severity = 'hard'"
+    ) == [
+        (
+            "olist_order_items",
+            "product_id_exists_in_olist_products",
+            1,
+            [f"order_id={ident('order', 5)}, order_item_id=2"],
+            "blocked",
+        )
+    ]
+    statuses = loaded.query(
+        "select distinct status from ops.publish where layer = 'silver' and partition_key = :d", d=NEXT_DAY
+    )
+    assert statuses == [("blocked",)]
+    # There is nothing to publish, and nothing for gold to do.
+    assert loaded.publish("silver", NEXT_DAY)["rows_written"] == 0
+    assert loaded.plan("gold", NEXT_DAY) == ()
+
+    # A try without a correction fails again.
+    with pytest.raises(GateFailed):
+        loaded.run_layer("silver", NEXT_DAY)
+
+    loaded.load(small_shop(5).only_orders(5), NEXT_DAY)
+    assert (
+        loaded.value("select count(*) from gold.fact_order")
+        == loaded.lake("gold", "fact_order").num_rows
+        == 5
+    )
+    assert loaded.value("select count(*) from ops.publish where status = 'blocked'") == 0
+
+
+def test_the_next_day_does_not_stumble_over_a_blocked_one(loaded: Lakehouse) -> None:
+    broken = small_shop(5).only_orders(5)
+    broken.rows("order_items")[1]["product_id"] = ident("product", 77)
+    blocked(loaded, broken)
+    following = small_shop().only_orders(3)
+    following.order(3)["order_status"] = "shipped"
+    loaded.load(following, "2018-03-03", "silver")
+    assert (
+        loaded.value("select order_status from ods.olist_orders where order_id = :o", o=ident("order", 3))
+        == "shipped"
+    )
+    assert loaded.value("select count(*) from ods.olist_orders") == 4
+
+
+def test_more_bad_rows_than_tolerated_block(loaded: Lakehouse) -> None:
+    delivery = small_shop(5)
+    delivery.rows("order_payments")[0]["payment_value"] = "12,50"
+    message = blocked(loaded, delivery)
+    assert "accounting: hard rule quarantine_is_within_tolerance" in message
+    assert "table_name=olist_order_payments" in message
+    assert loaded.query(
+        "select _source_line, _reasons from stage.silver__olist_order_payments__conformed where _reasons <> ''"
+    ) == [(2, "payment_brl is not a numeric(12,2)")]
+    assert loaded.value("select count(*) from ops.quarantine") == 0
+
+
+def test_a_written_hard_rule_blocks(loaded: Lakehouse) -> None:
+    delivery = small_shop(5).only_orders(4, 5)
+    for number in (4, 5):
+        delivery.order(number)["order_approved_at"] = "2018-01-01 00:00:00"
+    message = blocked(loaded, delivery)
+    assert "olist_orders: hard rule approval_follows_purchase is broken by 2 of 2 rows" in message
+    assert ident("order", 4) in message and ident("order", 5) in message
+
+
+def test_a_table_without_rows_blocks(loaded: Lakehouse) -> None:
+    delivery = small_shop(5)
+    delivery.tables["sellers"] = []
+    before = loaded.served()
+    loaded.land(delivery, NEXT_DAY)
+    loaded.plan("bronze", NEXT_DAY)
+    loaded.stage("bronze", NEXT_DAY)
+    with pytest.raises(GateFailed, match="olist_sellers: hard rule has_rows"):
+        loaded.gate("bronze", NEXT_DAY)
+    assert loaded.served() == before
+
+
+def test_a_row_that_others_still_point_to_cannot_be_taken_back(loaded: Lakehouse) -> None:
+    """The superseding delivery lacks an order whose items, in a file that did not change, are still there."""
+    delivery = small_shop()
+    delivery.tables["orders"] = [r for r in delivery.rows("orders") if r["order_id"] != ident("order", 3)]
+    message = blocked(loaded, delivery, DAY)
+    assert "olist_orders.removed: hard rule order_id_is_not_missed_by_olist_order_items_order_id" in message
+    assert f"order_id={ident('order', 3)}" in message
+    # Taking its items, payments and reviews back as well mends it.
+    loaded.load(small_shop().without_order(3), DAY, "silver")
+    assert loaded.value("select count(*) from ods.olist_orders") == 3
+
+
+def test_a_soft_rule_warns_and_publishes(loaded: Lakehouse) -> None:
+    delivery = small_shop(5).only_orders(5)
+    delivery.order(5)["order_delivered_customer_date"] = ""
+    events = loaded.load(delivery, NEXT_DAY, "silver")
+    assert events["silver"]["verdict"] == "warned"
+    assert loaded.query(
+        "select table_name, failed_rows, verdict from ops.quality_result "
+        "where rule = 'delivered_orders_have_a_date' and not passed"
+    ) == [("olist_orders", 1, "audited")]
+    assert "delivered_orders_have_a_date" in loaded.value(
+        "select message from ops.publish where layer = 'silver' and table_name = 'olist_orders' and partition_key = :d",
+        d=NEXT_DAY,
+    )
+
+
+def test_gold_that_does_not_add_up_blocks(loaded: Lakehouse) -> None:
+    loaded.load(small_shop(5).only_orders(5), NEXT_DAY, "silver")
+    before = loaded.served()
+    loaded.plan("gold", NEXT_DAY)
+    loaded.stage("gold", NEXT_DAY)
+    loaded.execute(
+        "update stage.gold__fact_order__result set payment_brl = payment_brl + 0.01 where order_id = :o",
+        o=ident("order", 5),
+    )
+    with pytest.raises(
+        GateFailed, match="fact_order: hard rule payment_totals_match_source is broken by 1 of"
+    ):
+        loaded.gate("gold", NEXT_DAY)
+    assert loaded.served() == before
