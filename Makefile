@@ -98,5 +98,5 @@ $(UV):
 
 $(SETUP): uv.lock pyproject.toml | $(UV)
 	@echo "── Python packages into .venv"
-	@$(UV) sync --frozen --python "$(PYTHON)"
+	@$(UV) sync --frozen --compile-bytecode --python "$(PYTHON)"
 	@touch $@

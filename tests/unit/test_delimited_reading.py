@@ -186,5 +186,5 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         assert rows == megabytes * ((1 << 20) // len(record))
         return peak // (1024 if sys.platform == "darwin" else 1)
 
-    small, large = peak_kib(40), peak_kib(140)
-    assert large - small < 60 * 1024
+    small, large = peak_kib(30), peak_kib(90)
+    assert large - small < 40 * 1024

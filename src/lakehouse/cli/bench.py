@@ -48,6 +48,8 @@ def bench(
 
     Uses servers of its own, on free ports and in a temporary folder; the running stack is not touched.
     Machines are noisy: compare the ratios, not the seconds.
+
+    Example: `lakehouse bench --json`
     """
     from json import dumps
 
