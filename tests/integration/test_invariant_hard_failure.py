@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lakehouse.errors import GateFailed
+from lakehouse.errors import FileDefect, GateFailed, StaleStage
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
@@ -58,8 +58,9 @@ def test_an_item_of_an_unknown_product_blocks_until_a_corrected_delivery_comes(l
         "select distinct status from ops.publish where layer = 'silver' and partition_key = :d", d=NEXT_DAY
     )
     assert statuses == [("blocked",)]
-    # There is nothing to publish, and nothing for gold to do.
-    assert loaded.publish("silver", NEXT_DAY)["rows_written"] == 0
+    # It cannot be published, and there is nothing for gold to do.
+    with pytest.raises(StaleStage, match="is blocked"):
+        loaded.publish("silver", NEXT_DAY)
     assert loaded.plan("gold", NEXT_DAY) == ()
 
     # A try without a correction fails again.
@@ -114,10 +115,17 @@ def test_a_table_without_rows_blocks(loaded: Lakehouse) -> None:
     delivery = small_shop(5)
     delivery.tables["sellers"] = []
     before = loaded.served()
-    loaded.land(delivery, NEXT_DAY)
+    with pytest.raises(FileDefect, match=r"olist_sellers_dataset\.csv, line 2: there are no rows"):
+        loaded.land(delivery, NEXT_DAY)
+    # Somebody put it there by other means.
+    loaded.land(small_shop(5), NEXT_DAY)
     loaded.plan("bronze", NEXT_DAY)
     loaded.stage("bronze", NEXT_DAY)
-    with pytest.raises(GateFailed, match="olist_sellers: hard rule has_rows"):
+    loaded.execute(
+        "update ops.publish set read_rows = 0, published_rows = 0 where status = 'staged' "
+        "and table_name = 'olist_sellers'"
+    )
+    with pytest.raises(GateFailed, match=r"hard rule input_is_not_empty .*table_name=olist_sellers"):
         loaded.gate("bronze", NEXT_DAY)
     assert loaded.served() == before
 

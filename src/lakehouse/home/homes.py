@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from lakehouse.home.settings import Settings
 
@@ -17,6 +17,27 @@ if TYPE_CHECKING:
 
 #: Spark, Trino and pyiceberg must all call the catalog by this name: it is a key in the catalog's tables.
 CATALOG_NAME = "lakehouse"
+
+#: Sessions write and read values one way, whatever the database's or the role's defaults are.
+_SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO,YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "transform_null_equals": "off",
+}
+
+
+def open_engine(url: URL, application_name: str) -> Engine:
+    """An engine on the warehouse; nothing is contacted yet. The one place that makes engines."""
+    options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+    return create_engine(
+        # COPY and the catalog need this driver.
+        url.set(drivername="postgresql+psycopg2"),
+        pool_pre_ping=True,
+        connect_args={"options": options, "application_name": application_name},
+    )
 
 
 @dataclass(frozen=True)
@@ -41,11 +62,11 @@ class Homes:
     def open(cls, settings: Settings | None = None) -> Homes:
         """Make the homes from settings; nothing is contacted yet."""
         settings = settings or Settings()
-        url = make_url(settings.required_dsn()).set(drivername="postgresql+psycopg2")
+        engine = open_engine(make_url(settings.required_dsn()), "lakehouse")
         access = S3Access(
             settings.s3_endpoint, settings.access_key, settings.secret_key.get_secret_value(), settings.region
         )
-        return cls(create_engine(url, pool_pre_ping=True), access, settings.bucket)
+        return cls(engine, access, settings.bucket)
 
     @property
     def lake_root(self) -> str:
@@ -104,6 +125,7 @@ class Homes:
                 "s3.region": self.s3.region,
             },
         )
+        catalog.engine.dispose()  # it has looked for its tables through a connection of its own
         # The catalog only ever calls what engines and connections have in common.
         catalog.engine = cast(Engine, bind if bind is not None else self.engine)
         return catalog

@@ -29,9 +29,8 @@ def open_homes() -> Iterator[Homes]:
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from airflow.providers.postgres.hooks.postgres import PostgresHook
-    from sqlalchemy import create_engine
 
-    from lakehouse.home.homes import Homes, S3Access
+    from lakehouse.home.homes import Homes, S3Access, open_engine
 
     store = S3Hook(aws_conn_id=S3_CONNECTION).conn_config
     access = S3Access(
@@ -41,9 +40,7 @@ def open_homes() -> Iterator[Homes]:
         region=store.region_name or "us-east-1",
     )
     warehouse = PostgresHook(postgres_conn_id=WAREHOUSE_CONNECTION)
-    # The hook's own URL may name another driver; COPY and the catalog need this one.
-    url = warehouse.sqlalchemy_url.set(drivername="postgresql+psycopg2")
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"application_name": "lakehouse-airflow"})
+    engine = open_engine(warehouse.sqlalchemy_url, "lakehouse-airflow")
     try:
         yield Homes(engine, access, bucket())
     finally:
