@@ -24,7 +24,8 @@ SELECT product.category_name_english AS category, count(*) AS items, sum(item.pr
 FROM gold.fact_order_item AS item JOIN gold.dim_product AS product USING (product_key)
 GROUP BY 1 ORDER BY 3 DESC LIMIT 6""",
     "Clicks per impression, by day": """
-SELECT * FROM gold.ctr_daily ORDER BY 1 LIMIT 6""",
+SELECT hour_date, impression_count, click_count, round(100 * ctr_rate::numeric, 2) AS ctr_percent
+FROM gold.ctr_daily ORDER BY 1 LIMIT 6""",
 }
 #: Source → a file whose presence says that the user's own files are there.
 _OWN_FILES = {"olist": "olist_orders_dataset.csv", "avazu": "train.gz"}

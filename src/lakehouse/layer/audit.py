@@ -54,10 +54,16 @@ def audit(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> str:
     verdict = "blocked" if hard else "passed" if all(r.success for r in results) else "warned"
     with homes.engine.begin() as conn:
         _record(conn, source, layer, partition_key, verdict, results)
-        mark(conn, hops, status="blocked" if hard else "staged", verdict=verdict)
         for hop in hops:
             message = failure_message([r for r in results if _table(r) == hop.table], warnings_too=True)
-            mark(conn, [hop], message=message or None)
+            of_table = verdict if hard else "warned" if message else "passed"
+            mark(
+                conn,
+                [hop],
+                status="blocked" if hard else "staged",
+                verdict=of_table,
+                message=message or None,
+            )
     if hard:
         raise GateFailed(
             f"{source} {layer} {partition_key}: {failure_message(results)}",

@@ -103,6 +103,8 @@ def stage(
         return {}
     discard_files(homes, hops[0])
     with homes.engine.begin() as conn:
+        # What is staged is read a few times and dropped; the planner needs a rough picture of it.
+        conn.execute(text("set local default_statistics_target = 10"))
         counts, details = _stage_rows(homes, conn, project, layer, hops)
         details["etags"] = lake.etags(homes, details.get("files", []))
         for hop in hops:

@@ -244,13 +244,10 @@ def _context(engine: Engine) -> Iterator[EphemeralDataContext]:
     """A context with the warehouse as its data source; its connections are closed afterwards."""
     with quietly():
         context = new_context()
+        options = {"options": f"-c search_path={_SCHEMA}", "application_name": "lakehouse-gate"}
+        url = engine.url.update_query_dict(options).render_as_string(hide_password=False)
         # In GX a dollar sign starts a variable.
-        url = engine.url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
-        source = context.data_sources.add_postgres(
-            _DATASOURCE,
-            connection_string=url.replace("$", r"\$"),
-            kwargs={"connect_args": {"options": f"-c search_path={_SCHEMA}"}},
-        )
+        source = context.data_sources.add_postgres(_DATASOURCE, connection_string=url.replace("$", r"\$"))
         try:
             yield context
         finally:
