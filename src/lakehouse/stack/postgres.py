@@ -38,8 +38,12 @@ _SETTINGS = {
     # Airflow's components and workers hold small pools each, and people bring their own tools.
     "max_connections": "200",
     "shared_buffers": "256MB",
-    "work_mem": "32MB",
+    "work_mem": "64MB",
+    "random_page_cost": "1.1",
     "maintenance_work_mem": "256MB",
+    # Nobody replicates a laptop: what is loaded into a table that the same transaction made need not be logged.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
     "max_wal_size": "4GB",
     "wal_compression": "on",
     "timezone": "UTC",
