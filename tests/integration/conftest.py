@@ -16,7 +16,7 @@ from ..support.templates import Templates
 
 @pytest.fixture(scope="session")
 def flow_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project as it is, copied so that pages of audits go nowhere near the checkout's."""
+    """The project as it is, copied so that nothing goes near the checkout's pages."""
     return copy_project(tmp_path_factory.mktemp("project"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from lakehouse.contract import Project
 
 from ..support.lakehouse import Lakehouse
-from ..support.olist import DAY, NEXT_DAY, small_shop
+from ..support.olist import DAY, small_shop
 
 _CLOCKS = re.compile(
     r"\b(now|random|current_date|current_time|current_timestamp|localtime|localtimestamp|clock_timestamp|"
@@ -48,9 +48,6 @@ def test_another_database_with_other_settings_gives_the_same_rows(
         lakehouse.execute(f'alter database "{database}" set {setting}')
     lakehouse.homes.engine.dispose()
     lakehouse.load(small_shop())
-    delivery = small_shop(5).only_orders(3, 5)
-    lakehouse.load(delivery, NEXT_DAY)
-    loaded.load(delivery, NEXT_DAY)
     lakehouse.execute(f'alter database "{database}" reset all')
     lakehouse.homes.engine.dispose()
     for layer in ("bronze", "silver", "gold"):

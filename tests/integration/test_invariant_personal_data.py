@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -12,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 from lakehouse.errors import GateFailed
 
-from ..support.lakehouse import Lakehouse
+from ..support.lakehouse import Lakehouse, copy_project
 from ..support.olist import NEXT_DAY, small_shop
 
 pytestmark = pytest.mark.servers
@@ -112,8 +114,9 @@ def test_the_analyst_follows_the_ledger(loaded: Lakehouse, analyst: Connection) 
     assert read(analyst, "select count(*) > 100 from ops.quality_result") == [(True,)]
 
 
-def test_no_report_holds_a_personal_value(loaded: Lakehouse) -> None:
+def test_no_report_holds_a_personal_value(loaded: Lakehouse, tmp_path: Path) -> None:
     """Rows with personal values break rules of all kinds; neither message, history nor pages quote them."""
+    loaded = replace(loaded, project=copy_project(tmp_path / "project", pages=True))
     delivery = small_shop(5).only_orders(4, 5)
     secrets = ["99999", "cidade secreta", "titulo secreto", "mensagem secreta"]
     for row in delivery.rows("customers"):

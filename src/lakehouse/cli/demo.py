@@ -19,7 +19,7 @@ QUERIES = {
 SELECT to_char(order_date, 'YYYY-MM') AS month, count(*) AS orders, sum(payment_brl) AS payments_brl,
        round(100.0 * avg(is_late::int), 1) AS late_percent
 FROM gold.fact_order GROUP BY 1 ORDER BY 1 DESC LIMIT 6""",
-    "What sells, and how it is liked": """
+    "What sells": """
 SELECT product.category_name_english AS category, count(*) AS items, sum(item.price_brl) AS price_brl
 FROM gold.fact_order_item AS item JOIN gold.dim_product AS product USING (product_key)
 GROUP BY 1 ORDER BY 3 DESC LIMIT 6""",

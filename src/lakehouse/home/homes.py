@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -74,24 +75,8 @@ class Homes:
         return f"s3://{self.bucket}/lake"
 
     def s3_client(self) -> S3Client:
-        """A boto3 client. The one place that makes clients, so that its settings hold everywhere."""
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.s3.endpoint or None,
-            aws_access_key_id=self.s3.access_key or None,
-            aws_secret_access_key=self.s3.secret_key or None,
-            region_name=self.s3.region,
-            config=Config(
-                # The newer default checksums break some S3-compatible stores.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                retries={"max_attempts": 5, "mode": "standard"},
-                s3={"addressing_style": "path"},
-            ),
-        )
+        """A boto3 client, which threads may share."""
+        return _s3_client(self.s3)
 
     def filesystem(self) -> pafs.S3FileSystem:
         """The same store for pyarrow; paths are ``<bucket>/<key>``."""
@@ -129,3 +114,25 @@ class Homes:
         # The catalog only ever calls what engines and connections have in common.
         catalog.engine = cast(Engine, bind if bind is not None else self.engine)
         return catalog
+
+
+@cache
+def _s3_client(access: S3Access) -> S3Client:
+    """The one place that makes clients, so that its settings hold everywhere."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=access.endpoint or None,
+        aws_access_key_id=access.access_key or None,
+        aws_secret_access_key=access.secret_key or None,
+        region_name=access.region,
+        config=Config(
+            # The newer default checksums break some S3-compatible stores.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"max_attempts": 5, "mode": "standard"},
+            s3={"addressing_style": "path"},
+        ),
+    )

@@ -39,6 +39,7 @@ def audit(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> str:
     """
     source, partition_key = hops[0].source, hops[0].run_partition_key
     check_files(homes, hops)
+    pages = project.root / "great_expectations"
     with homes.engine.begin() as conn:
         _expose_figures(conn, project, layer, hops)
     results = run_gate(
@@ -48,7 +49,7 @@ def audit(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> str:
         partition_key=partition_key,
         source=source,
         resolve=_resolver(hops),
-        docs=DocsTarget(project.root / "great_expectations"),
+        docs=DocsTarget(pages) if pages.is_dir() else None,
     )
     hard = [r for r in results if r.blocks]
     verdict = "blocked" if hard else "passed" if all(r.success for r in results) else "warned"
