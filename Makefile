@@ -18,8 +18,8 @@ PYTHON = $(shell for name in python3 python3.13 python3.12 python3.11; do \
   "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue; \
   "$$name" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))'; break; done)
 
-# Test processes; each starts servers of its own, so more than four only use memory.
-PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
+# Test processes. Each starts servers of its own, so many only use memory.
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4
 
 .PHONY: help
 help: ## List the targets
@@ -47,12 +47,19 @@ clean: ## Stop them and DELETE their data, logs and secrets, and all caches
 setup: $(SETUP) ## Bring the tools into the checkout
 
 .PHONY: test
-test: test-fast ## Every test: the fast ones first, then with real servers, then through a real Airflow
-	@$(MAKE) minio
+test: minio ## Every test: the fast ones, then with real servers; through a real Airflow beside these
+	@$(MAKE) -k -j2 test-servers test-airflow
+
+# Airflow mostly waits, so it is quicker beside the others than after them.
+.PHONY: test-servers
+test-servers: test-fast
 	@echo "── with real Postgres and MinIO"
 	@$(PYTEST) -m "servers and not airflow"
-	@echo "── through a real Airflow"
-	@$(BIN)/pytest -m airflow
+
+.PHONY: test-airflow
+test-airflow: $(SETUP)
+	@echo "── through a real Airflow (shown when it is done)"
+	@$(BIN)/pytest -m airflow >.tools/test-airflow.log 2>&1 && ended=0 || ended=$$?; cat .tools/test-airflow.log; exit $$ended
 
 .PHONY: test-fast
 test-fast: $(SETUP) ## Tests without servers, in less than a minute

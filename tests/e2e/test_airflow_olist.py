@@ -7,7 +7,7 @@ import pytest
 from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
 from .airflow_support import Orchestra
 
-pytestmark = [pytest.mark.servers, pytest.mark.airflow, pytest.mark.xdist_group("airflow-e2e")]
+pytestmark = [pytest.mark.servers, pytest.mark.airflow]
 
 EMPTY_DAY = "2018-02-28"
 LAYERS = ("bronze", "silver", "gold")

@@ -13,9 +13,6 @@ import pytest
 from lakehouse.compile.suites import FOLDER, suite_files
 from lakehouse.contract import Project
 
-# In one process: importing Great Expectations takes seconds.
-pytestmark = pytest.mark.xdist_group("great-expectations")
-
 
 @pytest.fixture(scope="module")
 def project() -> Project:

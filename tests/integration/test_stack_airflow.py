@@ -22,7 +22,7 @@ from lakehouse.stack.supervisor import Supervisor
 
 from .stack_support import Notes, all_processes, kill_all, listening_addresses, new_home, pids
 
-pytestmark = [pytest.mark.servers, pytest.mark.airflow, pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.servers, pytest.mark.airflow]
 
 
 def bring_up(home: StackHome) -> StackState:

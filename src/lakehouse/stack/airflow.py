@@ -86,6 +86,8 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
         # After kill -9 a task counts as lost after this many seconds and is retried.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
+        # How long the scheduler sleeps when there is nothing to do: every step of a run waits for half of it.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "SCARF_ANALYTICS": "false",
         "SCARF_NO_ANALYTICS": "true",
