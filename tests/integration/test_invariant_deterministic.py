@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,33 @@ def test_no_transform_reads_a_clock_or_rolls_dice() -> None:
     files = [*(root / "sql/gold").rglob("*.sql"), *(root / "sql/ods").glob("*.conform.*.sql")]
     assert len(files) > 30
     assert [(p.name, found[0]) for p in files if (found := _CLOCKS.findall(code_of(p)))] == []
+
+
+_PRINT_PLAN = """
+from lakehouse.contract import Project
+from lakehouse.layer import gold
+project = Project.load()
+for table, model in project.gold.items():
+    print(table, gold.fingerprint(project, model))
+for source in project.sources:
+    print(list(gold.in_order(project, source)))
+"""
+
+
+def test_every_process_sees_the_same_gold_models() -> None:
+    """Sets have another order in every process; a fingerprint that followed it would recompute gold in full."""
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", _PRINT_PLAN],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(seen) == 1
+    assert "fact_order" in seen.pop()
 
 
 @pytest.mark.servers

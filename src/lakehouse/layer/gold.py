@@ -87,13 +87,13 @@ def _affected_inputs(project: Project, model: GoldModel) -> set[str]:
 
 def units_in_order(project: Project, source: str, units: set[str]) -> tuple[str, ...]:
     """The units and those that their queries read, each after those it reads."""
-    graph: dict[str, set[str]] = {}
+    graph: dict[str, list[str]] = {}
     waiting = set(units)
     while waiting:
-        unit = waiting.pop()
+        unit = min(waiting)  # sets have another order in every process; fingerprints must not
         names = references(project.affected_sql(source, unit))
-        graph[unit] = {n.partition(".")[2] for n in names if n.startswith("affected.")}
-        waiting |= graph[unit] - graph.keys()
+        graph[unit] = sorted(n.partition(".")[2] for n in names if n.startswith("affected."))
+        waiting = (waiting | set(graph[unit])) - graph.keys()
     return tuple(TopologicalSorter(graph).static_order())
 
 
