@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +16,9 @@ from lakehouse.stack import state as memory
 from lakehouse.stack.network import any_free_port
 from lakehouse.stack.postgres import place_for
 from lakehouse.stack.state import StackHome, StackState
+
+#: Kept, because their pipes must stay open.
+_GUARDS: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass
@@ -40,7 +45,21 @@ def new_home(folder: Path) -> StackHome:
     home.create()
     ports = {name: any_free_port() for name in memory.DEFAULT_PORTS}
     memory.save(home, replace(memory.load_or_create(home), ports=ports))
+    _delete_when_we_end(home)
     return home
+
+
+def _delete_when_we_end(home: StackHome) -> None:
+    """A stack is meant to outlive whoever starts it, but not a test process that was killed."""
+    script = 'read -r _; LAKEHOUSE_HOME="$1" exec "$0" -m lakehouse.cli.main delete-everything --yes'
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", script, sys.executable, str(home.root)],
+        stdin=subprocess.PIPE,  # closes with this process
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    _GUARDS.append(process)
 
 
 def up(home: StackHome, notes: Notes | None = None, *, with_airflow: bool = False) -> StackState:

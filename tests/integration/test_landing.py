@@ -187,6 +187,7 @@ def land_and_be_killed(homes: Homes, folder: Path, at_upload: int) -> None:
         "LAKEHOUSE_BUCKET": homes.bucket,
         "LAKEHOUSE_ACCESS_KEY": homes.s3.access_key,
         "LAKEHOUSE_SECRET_KEY": homes.s3.secret_key,
+        "TMPDIR": str(folder.parent),  # a killed process cannot tidy up
     }
     run = subprocess.run(
         [sys.executable, "-c", _KILLED_WHILE_UPLOADING, str(folder), str(at_upload)],

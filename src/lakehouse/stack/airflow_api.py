@@ -5,14 +5,38 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from concurrent.futures import Future
+from typing import Any, Self, cast
 
 import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from lakehouse.errors import LakehouseError, StackError
 from lakehouse.stack.network import LOOPBACK
 
 _PAGE = 100
+
+
+def _last_answer(state: RetryCallState) -> httpx.Response:
+    outcome = cast("Future[httpx.Response]", state.outcome)
+    return outcome.result()
+
+
+#: A question may be asked again when the server stumbled over it; nothing else may.
+_REPEATED = Retrying(
+    retry=retry_if_result(lambda answer: answer.status_code >= 500)
+    | retry_if_exception_type(httpx.TransportError),
+    stop=stop_after_attempt(5),
+    wait=wait_exponential(multiplier=0.3),
+    retry_error_callback=_last_answer,
+)
 
 
 def health(port: int) -> dict[str, str]:
@@ -52,8 +76,9 @@ class AirflowApi:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        request = _REPEATED.wraps(self._client.request) if method == "GET" else self._client.request
         try:
-            return self._client.request(method, path, **arguments)
+            return request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise StackError(
                 f"Airflow does not answer at {self._client.base_url}: {error}",
