@@ -10,7 +10,6 @@ import pytest
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, PartitionedAssetTimetable, TriggerRule
 
 from lakehouse.contract import Project
-from lakehouse.layer import flow
 from lakehouse.orchestrate.manual import RUNBOOKS
 from lakehouse.orchestrate.pools import POOLS
 
@@ -35,7 +34,7 @@ def test_every_source_has_its_three_dags_and_there_are_no_others(dags: dict[str,
 def test_there_is_one_stage_task_a_table(dags: dict[str, DAG], dag_id: str) -> None:
     source, layer = _parts(dag_id)
     around = {"plan", "gate", "publish"} | ({"wait_for_delivery"} if layer == "bronze" else set())
-    tables = flow.tables(PROJECT, source, layer)
+    tables = PROJECT.stage_order(source, layer)
     assert set(dags[dag_id].task_ids) == around | {f"stage.{t}" for t in tables}
 
 
@@ -43,7 +42,7 @@ def test_there_is_one_stage_task_a_table(dags: dict[str, DAG], dag_id: str) -> N
 def test_a_table_waits_for_what_it_reads_and_for_nothing_else(dags: dict[str, DAG], dag_id: str) -> None:
     source, layer = _parts(dag_id)
     dag = dags[dag_id]
-    for table, before in flow.tables(PROJECT, source, layer).items():
+    for table, before in PROJECT.stage_order(source, layer).items():
         task = dag.get_task(f"stage.{table}")
         assert task.upstream_task_ids == {"plan"} | {f"stage.{t}" for t in before}
         assert "gate" in task.downstream_task_ids

@@ -41,7 +41,7 @@ project = Project.load()
 for table, model in project.gold.items():
     print(table, gold.fingerprint(project, model))
 for source in project.sources:
-    print(list(gold.in_order(project, source)))
+    print(list(project.stage_order(source, "gold")))
 """
 
 

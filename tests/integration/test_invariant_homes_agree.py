@@ -8,10 +8,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from lakehouse.contract.model import LAYERS, SCHEMAS
 from lakehouse.errors import GateFailed, StaleStage
-from lakehouse.layer.ledger import LAYERS
 
-from ..support.lakehouse import SCHEMAS, Lakehouse
+from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, ident, small_shop
 
 pytestmark = pytest.mark.servers

@@ -9,9 +9,10 @@ import psycopg2
 import pytest
 from sqlalchemy import text
 
+from lakehouse.contract.model import LAYERS, Layer
 from lakehouse.errors import StaleStage
 from lakehouse.layer import publish
-from lakehouse.layer.ledger import LAYERS, Layer, run_hops
+from lakehouse.layer.ledger import run_hops
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import NEXT_DAY, Delivery, ident, small_shop

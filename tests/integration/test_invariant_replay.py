@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse.layer.ledger import LAYERS
+from lakehouse.contract.model import LAYERS
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop

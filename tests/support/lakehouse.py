@@ -15,15 +15,13 @@ import pyarrow as pa
 from sqlalchemy import text
 
 from lakehouse.contract import Project
+from lakehouse.contract.model import LAYERS, SCHEMAS, Layer
 from lakehouse.home.homes import Homes
 from lakehouse.landing.deliver import land
 from lakehouse.layer import flow
-from lakehouse.layer.ledger import LAYERS, Layer
 
 from .olist import DAY, Delivery
 
-#: Layer → schema in the warehouse.
-SCHEMAS = {"bronze": "raw", "silver": "ods", "gold": "gold"}
 Event = dict[str, Any]
 
 
@@ -62,7 +60,7 @@ class Lakehouse:
 
     def stage(self, layer: Layer, day: str = DAY) -> dict[str, dict[str, int]]:
         """Stage every table of a layer, as far as the plan has them; counts by table."""
-        order = flow.tables(self.project, self.source, layer)
+        order = self.project.stage_order(self.source, layer)
         done = {t: flow.stage(self.homes, self.project, self.source, layer, day, t) for t in order}
         return {t: counts for t, counts in done.items() if counts}
 
@@ -111,7 +109,7 @@ class Lakehouse:
 
     def tables(self, layer: Layer) -> tuple[str, ...]:
         """The tables of a layer."""
-        return tuple(flow.tables(self.project, self.source, layer))
+        return tuple(self.project.stage_order(self.source, layer))
 
     def columns(self, relation: str) -> list[str]:
         """The columns of a warehouse relation, in order."""

@@ -9,10 +9,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-
-from sqlalchemy import create_engine
 
 from lakehouse.contract import Project
 from lakehouse.home import warehouse
@@ -100,10 +98,3 @@ def _create(server: PostgresServer, template: str | None) -> str:
     postgres.execute(server.superuser_dsn, [f'CREATE DATABASE "{name}" OWNER {LOADER}{copied}'])
     postgres.create_database(server, name, LOADER)
     return name
-
-
-def second_session(lakehouse: Lakehouse, **settings: str) -> Lakehouse:
-    """The same lakehouse through connections of its own, with session settings such as ``timezone``."""
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    engine = create_engine(lakehouse.homes.engine.url, connect_args={"options": options})
-    return replace(lakehouse, homes=replace(lakehouse.homes, engine=engine))

@@ -18,11 +18,11 @@ from typing import Any
 from sqlalchemy import text
 
 from lakehouse.contract import Project
+from lakehouse.contract.model import LAYERS, Layer
 from lakehouse.errors import LakehouseError
 from lakehouse.home import warehouse
 from lakehouse.home.homes import Homes
 from lakehouse.home.settings import Settings
-from lakehouse.layer.ledger import LAYERS, Layer
 
 Figures = dict[str, float]
 #: What a stack does once.
@@ -78,7 +78,7 @@ def compute(settings: dict[str, str], source: str, partition_key: str) -> Figure
     for layer in LAYERS:
         started = time.monotonic()
         planned = flow.plan(homes, project, source, layer, partition_key)
-        graph = flow.tables(project, source, layer)
+        graph = project.stage_order(source, layer)
 
         def stage(table: str, layer: Layer = layer) -> None:
             flow.stage(homes, project, source, layer, partition_key, table)
@@ -100,7 +100,7 @@ def steps(settings: dict[str, str], source: str, partition_key: str) -> dict[str
     project = Project.load()
     measured: dict[str, Measured] = {}
     for layer in LAYERS:
-        tasks = ["plan", *_in_order(project, source, layer), "gate", "publish"]
+        tasks = ["plan", *project.stage_order(source, layer), "gate", "publish"]
         for task in tasks:
             measured[f"{layer} {task}"] = in_own_process(
                 _one_task, settings, source, layer, partition_key, task
@@ -136,12 +136,6 @@ def _in_parallel(graph: dict[str, set[str]], work: Callable[[str], None]) -> Non
             for future in done:
                 future.result()
                 order.done(running.pop(future))
-
-
-def _in_order(project: Project, source: str, layer: Layer) -> list[str]:
-    from lakehouse.layer import flow
-
-    return list(flow.tables(project, source, layer))
 
 
 def baseline(settings: dict[str, str], source: str, folder: Path) -> Figures:

@@ -52,17 +52,11 @@ def open_homes(state: StackState | None = None) -> Homes:
 
 def prepare_homes(state: StackState) -> None:
     """Make the bucket and the warehouse's schemas; idempotent."""
-    from botocore.exceptions import ClientError
-
     from lakehouse.contract.project import Project
     from lakehouse.home import warehouse
 
     homes = open_homes(state)
-    client = homes.s3_client()
-    try:
-        client.head_bucket(Bucket=homes.bucket)
-    except ClientError:
-        client.create_bucket(Bucket=homes.bucket)
+    homes.ensure_bucket()
     warehouse.prepare(homes, Project.load())
     homes.engine.dispose()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.contract.model import SCHEMAS
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 #: Warehouse schema → layer, in the order people read them.
-LAYER_OF_SCHEMA = {"raw": "bronze", "ods": "silver", "gold": "gold"}
+LAYER_OF_SCHEMA = {schema: layer for layer, schema in SCHEMAS.items()}
 #: A count that takes longer is replaced by the planner's estimate.
 _PATIENCE_MS = 3000
 

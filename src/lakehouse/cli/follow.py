@@ -9,19 +9,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.contract.model import LAYERS
 from lakehouse.errors import LakehouseError, StackError
 
 if TYPE_CHECKING:
     from lakehouse.cli.progress import RichReporter
     from lakehouse.stack.airflow_api import AirflowApi
 
-LAYERS = ("bronze", "silver", "gold")
 _POLL_SECONDS = 1.0
 #: How long a consumer may take to start after its event; the scheduler looks every few seconds.
 _EVENT_SECONDS = 180.0
 #: How long a new DAG file may take to be parsed.
 _PARSE_SECONDS = 120.0
-_FAILED = ("failed", "upstream_failed")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Follower:
         self._api, self._source, self._reporter = api, source, reporter
         self._failures: list[Failure] = []
         self._unchanged: list[str] = []
-        self._seconds = dict.fromkeys(LAYERS, 0.0)
+        self._seconds: dict[str, float] = dict.fromkeys(LAYERS, 0.0)
 
     def wait_until_known(self) -> None:
         """Wait until Airflow has parsed the source's DAGs (a few seconds after `up`).

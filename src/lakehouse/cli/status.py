@@ -21,7 +21,6 @@ SELECT p.layer, p.source, p.table_name, p.partition_key::text AS partition_key,
 FROM ops.last_publish AS p
 ORDER BY array_position(ARRAY['bronze', 'silver', 'gold'], p.layer), p.source, p.table_name
 """
-_SCHEMA_OF_LAYER = {"bronze": "raw", "silver": "ods", "gold": "gold"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +125,8 @@ def _print_tables(console: Console, tables: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.table import Table
 
+    from lakehouse.contract.model import SCHEMAS
+
     if not tables:
         console.print("Nothing has been published yet: `lakehouse land olist`, then `lakehouse run olist`.")
         return
@@ -136,7 +137,7 @@ def _print_tables(console: Console, tables: list[dict[str, Any]]) -> None:
         table.add_column(heading, justify="right")
     previous = ""
     for entry in tables:
-        schema = _SCHEMA_OF_LAYER[entry["layer"]]
+        schema = SCHEMAS[entry["layer"]]
         first = entry["layer"] != previous
         previous = entry["layer"]
         table.add_row(

@@ -13,8 +13,6 @@ its key; the later delivery wins, then the later line).
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlglot
 from sqlglot import exp
 
@@ -137,19 +135,15 @@ def _holds(column: str, rule: Rule) -> str:
     if rule.kind == "not_null":
         return f"{column} is not null"
     if rule.kind == "accepted_values":
-        return f"{column} in ({', '.join(_value(v) for v in rule.arguments['values'])})"
+        return f"{column} in ({', '.join(literal(v) for v in rule.arguments['values'])})"
     if rule.kind == "pattern":
         return _matches(column, rule.arguments["pattern"])
     bounds = [
-        f"{column} {sign} {_value(rule.arguments[name])}"
+        f"{column} {sign} {literal(rule.arguments[name])}"
         for name, sign in (("minimum", ">="), ("maximum", "<="))
         if name in rule.arguments
     ]
     return " and ".join(bounds)
-
-
-def _value(value: Any) -> str:
-    return literal(value) if isinstance(value, str) else str(value)
 
 
 def _checked_cast(node: exp.Expr) -> exp.Expr:

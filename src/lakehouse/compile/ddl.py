@@ -7,13 +7,13 @@ from lakehouse.contract.model import PARTITION_COLUMN
 
 _BANNER = "-- Compiled from contracts/{source}/{name}.yaml by `make generate`. Do not edit.\n"
 _RAW_TECHNICAL = {
-    "_batch_id": "uuid not null",
-    "_source_key": "text not null",
-    "_source_hash": "text not null",
-    "_source_line": "bigint not null",
-    "_ingested_at": "timestamptz not null",
+    "_batch_id": "uuid",
+    "_source_key": "text",
+    "_source_hash": "text",
+    "_source_line": "bigint",
+    "_ingested_at": "timestamptz",
 }
-_ODS_TECHNICAL = {"_batch_id": "uuid", "_source_line": "bigint", "_publish_id": "bigint"}
+ODS_TECHNICAL = {"_batch_id": "uuid", "_source_line": "bigint", "_publish_id": "bigint"}
 
 
 def banner(contract: Contract) -> str:
@@ -21,19 +21,23 @@ def banner(contract: Contract) -> str:
     return _BANNER.format(source=contract.source, name=contract.name)
 
 
-def literal(text: str) -> str:
-    """A SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
+def literal(value: object) -> str:
+    """A SQL literal: numbers and booleans as they are, everything else as a string."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def raw_columns(contract: Contract) -> dict[str, str]:
-    """RAW: column → type. Text as landed, then the technical columns."""
+    """RAW: column → type, without constraints. Text as landed, then the technical columns."""
     return {c.raw_name: "text" for c in contract.columns} | _RAW_TECHNICAL
 
 
 def ods_columns(contract: Contract) -> dict[str, str]:
     """ODS: column → type, without constraints. Event tables carry the delivery's date."""
-    columns = {c.name: c.type.sql for c in contract.columns} | _ODS_TECHNICAL
+    columns = {c.name: c.type.sql for c in contract.columns} | ODS_TECHNICAL
     return columns | ({PARTITION_COLUMN: "date"} if contract.partition_column else {})
 
 
@@ -43,7 +47,10 @@ def raw_ddl(contract: Contract) -> str:
     Source columns may be null only because a contract can gain a column after a batch has landed.
     """
     table = f"raw.{contract.table}"
-    body = ",\n".join(f"    {name} {sql_type}" for name, sql_type in raw_columns(contract).items())
+    body = ",\n".join(
+        f"    {name} {sql_type}{' not null' if name in _RAW_TECHNICAL else ''}"
+        for name, sql_type in raw_columns(contract).items()
+    )
     evolve = "".join(
         f"alter table {table} add column if not exists {c.raw_name} text;\n" for c in contract.columns
     )
@@ -57,13 +64,12 @@ def raw_ddl(contract: Contract) -> str:
 def ods_ddl(contract: Contract) -> str:
     """ODS: typed, keyed, one row per key. Event tables are partitioned by the delivery's date."""
     table = f"ods.{contract.table}"
-    required = {c.name for c in contract.columns if c.required} | {*_ODS_TECHNICAL, PARTITION_COLUMN}
+    required = {c.name for c in contract.columns if c.required} | {*ODS_TECHNICAL, PARTITION_COLUMN}
     lines = [
         f"    {name} {sql_type}{' not null' if name in required else ''}"
         for name, sql_type in ods_columns(contract).items()
     ]
-    key = (*contract.key, PARTITION_COLUMN) if contract.partition_column else contract.key
-    lines.append(f"    primary key ({', '.join(key)})")
+    lines.append(f"    primary key ({', '.join(contract.stored_key)})")
     partitioned = f" partition by list ({PARTITION_COLUMN})" if contract.partition_column else ""
     statements = [f"create table if not exists {table} (\n" + ",\n".join(lines) + f"\n){partitioned};"]
     statements += [

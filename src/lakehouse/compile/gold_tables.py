@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-import sqlglot
 from sqlglot import exp
 
 from lakehouse.compile.ddl import literal
+from lakehouse.compile.refs import parse
 from lakehouse.contract import GoldModel
 from lakehouse.errors import ContractError
 
@@ -21,7 +21,7 @@ def gold_columns(model: GoldModel) -> dict[str, str]:
     Raises:
         ContractError: the final SELECT does not cast every column, or its columns are not the header's.
     """
-    select = sqlglot.parse_one(model.sql, dialect="postgres")
+    select = parse(model.sql)
     columns = {}
     for projection in cast(exp.Query, select).selects:
         if not isinstance(projection, exp.Alias) or not isinstance(projection.this, exp.Cast):

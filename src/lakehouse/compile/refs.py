@@ -16,9 +16,14 @@ LOGICAL_NAMES = frozenset({"staged", "delivery"})
 
 
 @lru_cache(maxsize=256)
-def _parse(sql: str, dialect: str) -> exp.Expr:
+def parse(sql: str) -> exp.Expr:
+    """The tree of one Postgres statement, which nobody may change: it is kept.
+
+    Raises:
+        ContractError: it is not one SQL statement.
+    """
     try:
-        return sqlglot.parse_one(sql, dialect=dialect)
+        return sqlglot.parse_one(sql, dialect="postgres")
     except sqlglot.errors.ParseError as error:
         raise ContractError(f"Not one SQL statement: {error}", "Run `make check` to lint the SQL.") from error
 
@@ -33,7 +38,7 @@ def _logical(table: exp.Table, local: frozenset[str]) -> str | None:
 
 def references(sql: str) -> frozenset[str]:
     """The logical relations a query reads: ``ods.olist_orders``, ``affected.order_date``, ``delivery`` …"""
-    tree = _parse(sql, "postgres")
+    tree = parse(sql)
     local = frozenset(cte.alias for cte in tree.find_all(exp.CTE))
     return frozenset(n for t in tree.find_all(exp.Table) if (n := _logical(t, local)))
 
@@ -44,7 +49,7 @@ def rewrite(sql: str, resolve: Callable[[str], str], *, to: str = "postgres") ->
     ``resolve`` returns a relation (``stage.gold__fact_order``) or a query in parentheses. A relation keeps the
     alias it had; one without an alias gets its own name, so that ``fact_order.order_id`` still means it.
     """
-    tree = _parse(sql, "postgres").copy()
+    tree = parse(sql).copy()
     local = frozenset(cte.alias for cte in tree.find_all(exp.CTE))
     for table in list(tree.find_all(exp.Table)):
         logical = _logical(table, local)
@@ -53,7 +58,7 @@ def rewrite(sql: str, resolve: Callable[[str], str], *, to: str = "postgres") ->
         target = resolve(logical)
         alias = table.alias or table.name
         if target.startswith("("):
-            replacement: exp.Expr = _parse(target[1:-1], "postgres").copy().subquery(alias)  # type: ignore[attr-defined]
+            replacement: exp.Expr = parse(target[1:-1]).copy().subquery(alias)  # type: ignore[attr-defined]
         else:
             replacement = exp.to_table(target, dialect="postgres", alias=alias)
         for key in ("joins", "laterals", "sample"):

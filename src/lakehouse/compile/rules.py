@@ -19,6 +19,7 @@ from typing import Any, Literal
 import sqlglot
 from sqlglot import exp
 
+from lakehouse.compile.ddl import literal
 from lakehouse.compile.refs import rewrite
 from lakehouse.contract import Contract, GoldModel, Reference, Rule
 
@@ -224,12 +225,12 @@ def _column_rule(rule: Rule, name: str, column: str, severity: GateSeverity, key
     elif rule.kind == "range":
         bounds = {"min_value": given.get("minimum"), "max_value": given.get("maximum")}
         kind, kwargs = BETWEEN, {k: v for k, v in bounds.items() if v is not None}
-        outside = [f"{column} < {_literal(given['minimum'])}"] if "minimum" in given else []
-        outside += [f"{column} > {_literal(given['maximum'])}"] if "maximum" in given else []
+        outside = [f"{column} < {literal(given['minimum'])}"] if "minimum" in given else []
+        outside += [f"{column} > {literal(given['maximum'])}"] if "maximum" in given else []
         condition = " or ".join(outside)
     elif rule.kind == "pattern":
         kind, kwargs = REGEX, {"regex": given["pattern"]}
-        condition = f"{column} !~ {_literal(given['pattern'])}"
+        condition = f"{column} !~ {literal(given['pattern'])}"
     else:
         reference = Reference(given["table"], given["column"])
         return _missing_parent(
@@ -298,13 +299,5 @@ def _query(name: str, severity: GateSeverity, query: str, description: str) -> E
     return Expectation(name, severity, QUERY, {"unexpected_rows_query": query}, description, query)
 
 
-def _literal(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(value)
-    return exp.Literal.string(str(value)).sql(dialect="postgres")
-
-
 def _list(values: Collection[object]) -> str:
-    return ", ".join(_literal(v) for v in values)
+    return ", ".join(literal(v) for v in values)

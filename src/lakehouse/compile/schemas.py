@@ -6,6 +6,7 @@ import re
 
 import pyarrow as pa
 
+from lakehouse.compile.ddl import raw_columns
 from lakehouse.contract import Contract
 from lakehouse.errors import ContractError
 
@@ -48,12 +49,4 @@ def arrow_schema(columns: dict[str, str]) -> pa.Schema:
 
 def bronze_schema(contract: Contract) -> pa.Schema:
     """Bronze: text as landed, then the technical columns."""
-    fields: list[pa.Field[pa.DataType]] = [pa.field(c.raw_name, pa.string()) for c in contract.columns]
-    fields += [
-        pa.field("_batch_id", pa.string()),
-        pa.field("_source_key", pa.string()),
-        pa.field("_source_hash", pa.string()),
-        pa.field("_source_line", pa.int64()),
-        pa.field("_ingested_at", pa.timestamp("us", tz="UTC")),
-    ]
-    return pa.schema(fields)
+    return arrow_schema(raw_columns(contract))

@@ -23,11 +23,10 @@ from lakehouse.compile.rules import (
     raw_expectations,
 )
 from lakehouse.contract import Project
+from lakehouse.contract.model import LAYERS, SCHEMAS
 
 FOLDER = "great_expectations"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "suites.lakehouse-lite")
-#: Layer → the warehouse's schema that holds what is published of it.
-SCHEMAS = {"bronze": "raw", "silver": "ods", "gold": "gold"}
 #: The project's settings; the gate's own context says the same about results and pages (layer.docs).
 _SETTINGS = """\
 # Compiled from contracts and gold headers by `make generate`. Do not edit.
@@ -104,7 +103,7 @@ def suite_files(project: Project) -> dict[str, str]:
 
 def _suites(project: Project) -> dict[str, tuple[str, Sequence[Expectation]]]:
     suites: dict[str, tuple[str, Sequence[Expectation]]] = {}
-    for layer in SCHEMAS:
+    for layer in LAYERS:
         suites[f"{layer}.accounting"] = ("src/lakehouse/compile/rules.py", accounting_expectations())
         suites[f"{layer}.agreement"] = ("src/lakehouse/compile/rules.py", agreement_expectations())
     for contract in project.contracts.values():

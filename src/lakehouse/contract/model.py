@@ -15,10 +15,11 @@ RuleKind = Literal[
 Pii = Literal["none", "pseudonym", "personal"]
 ComputeHome = Literal["warehouse", "lake"]
 
-#: Technical columns of every RAW and bronze row, in order.
-RAW_TECHNICAL = ("_batch_id", "_source_key", "_source_hash", "_source_line", "_ingested_at")
-#: Technical columns of every ODS and silver row, in order.
-ODS_TECHNICAL = ("_batch_id", "_source_line", "_publish_id")
+Layer = Literal["bronze", "silver", "gold"]
+
+LAYERS: tuple[Layer, ...] = ("bronze", "silver", "gold")
+#: Layer → the warehouse's schema that holds what is published of it.
+SCHEMAS: dict[str, str] = {"bronze": "raw", "silver": "ods", "gold": "gold"}
 #: Holds the delivery's date in tables that are replaced partition by partition.
 PARTITION_COLUMN = "_partition_key"
 
@@ -115,6 +116,11 @@ class Contract:
         """The columns that identify a row, in key order."""
         keyed = [c for c in self.columns if c.key_position is not None]
         return tuple(c.name for c in sorted(keyed, key=lambda c: c.key_position or 0))
+
+    @property
+    def stored_key(self) -> tuple[str, ...]:
+        """The key in ODS and silver: tables of events may hold an id again on another delivery's date."""
+        return (*self.key, PARTITION_COLUMN) if self.partition_column else self.key
 
     @cached_property
     def partition_column(self) -> str | None:

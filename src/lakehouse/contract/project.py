@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from lakehouse.contract.gold import GoldModel, read_gold
-from lakehouse.contract.model import Contract
+from lakehouse.contract.model import Contract, Layer
 from lakehouse.contract.reader import read_contract
 from lakehouse.errors import ContractError
 
@@ -63,6 +63,14 @@ class Project:
     def models(self, source: str) -> tuple[GoldModel, ...]:
         """The gold models that are fed by a source, by name."""
         return tuple(m for m in self.gold.values() if m.source == source)
+
+    def stage_order(self, source: str, layer: Layer) -> dict[str, tuple[str, ...]]:
+        """The tables of a layer in an order in which they can be staged, each with those it has to wait for."""
+        if layer != "gold":
+            return {c.table: () for c in self.tables(source)}
+        models = {m.table: m for m in self.models(source)}
+        graph = {t: tuple(sorted(m.gold_references & models.keys())) for t, m in models.items()}
+        return {t: graph[t] for t in TopologicalSorter(graph).static_order()}
 
     def affected_sql(self, source: str, unit: str) -> str:
         """The query that lists the units to recompute.

@@ -78,6 +78,18 @@ class Homes:
         """A boto3 client, which threads may share."""
         return _s3_client(self.s3)
 
+    def ensure_bucket(self) -> None:
+        """Create the bucket when it is missing."""
+        from botocore.exceptions import ClientError
+
+        client = self.s3_client()
+        try:
+            client.head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchBucket"):
+                raise
+            client.create_bucket(Bucket=self.bucket)
+
     def filesystem(self) -> pafs.S3FileSystem:
         """The same store for pyarrow; paths are ``<bucket>/<key>``."""
         import pyarrow.fs as pafs

@@ -19,12 +19,12 @@ from lakehouse.compile.ddl import ods_columns
 from lakehouse.compile.gold_tables import gold_columns
 from lakehouse.compile.schemas import arrow_schema, bronze_schema
 from lakehouse.contract import Project
+from lakehouse.contract.model import LAYERS
 from lakehouse.home.homes import Homes
 
 if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
 
-NAMESPACES = ("bronze", "silver", "gold")
 #: Rows per row group: large enough to compress, small enough to stream.
 ROW_GROUP_ROWS = 128 * 1024
 _TABLE_PROPERTIES = {
@@ -34,24 +34,11 @@ _TABLE_PROPERTIES = {
 }
 
 
-def ensure_bucket(homes: Homes) -> None:
-    """Create the bucket when it is missing."""
-    from botocore.exceptions import ClientError
-
-    client = homes.s3_client()
-    try:
-        client.head_bucket(Bucket=homes.bucket)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchBucket"):
-            raise
-        client.create_bucket(Bucket=homes.bucket)
-
-
 def prepare(homes: Homes, conn: Connection, project: Project) -> None:
     """Create the catalog, its namespaces and all tables; add columns that are new."""
     catalog = homes.catalog(conn)
     catalog.create_tables()
-    for namespace in NAMESPACES:
+    for namespace in LAYERS:
         catalog.create_namespace_if_not_exists(namespace)
     for contract in project.contracts.values():
         ensure_table(homes, catalog, "bronze", contract.table, bronze_schema(contract))

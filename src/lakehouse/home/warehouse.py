@@ -96,7 +96,7 @@ def prepare(homes: Homes, project: Project) -> bool:
     with homes.engine.connect() as conn:
         if _remembered(conn) == wanted:
             return False
-    lake.ensure_bucket(homes)
+    homes.ensure_bucket()
     with homes.engine.begin() as conn:
         lock(conn)
         if _remembered(conn) == wanted:

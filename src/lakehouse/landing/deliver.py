@@ -86,8 +86,8 @@ def land(
     with tempfile.TemporaryDirectory(prefix="lakehouse-landing-") as work:
         deliveries = check_files(project.tables(source), folder, Path(work), partition_key, report)
         with _store_errors(homes):
+            homes.ensure_bucket()
             zone = _Zone(homes.s3_client(), homes.bucket, source, report)
-            zone.ensure_bucket()
             return [zone.deliver(day, files) for day, files in sorted(deliveries.items())]
 
 
@@ -103,14 +103,6 @@ class _Zone:
     bucket: str
     source: str
     report: Progress
-
-    def ensure_bucket(self) -> None:
-        try:
-            self.s3.head_bucket(Bucket=self.bucket)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in {"404", "NoSuchBucket"}:
-                raise
-            self.s3.create_bucket(Bucket=self.bucket)
 
     def deliver(self, day: str, files: list[LocalFile]) -> LandingReport:
         """Upload one delivery: old manifest away, changed files, new manifest, leftovers away."""

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from lakehouse.compile.ddl import literal
 from lakehouse.compile.rules import removal_expectations
 from lakehouse.contract import Project
+from lakehouse.contract.model import Layer
 from lakehouse.errors import GateFailed
 from lakehouse.home.homes import Homes
 from lakehouse.home.warehouse import run_script
@@ -25,7 +26,7 @@ from lakehouse.layer.gate import (
     raw_subject,
     run_gate,
 )
-from lakehouse.layer.ledger import Hop, Layer, mark
+from lakehouse.layer.ledger import Hop, mark
 from lakehouse.layer.merge import staged
 
 

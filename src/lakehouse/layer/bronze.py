@@ -43,9 +43,7 @@ def plan(homes: Homes, conn: Connection, project: Project, source: str, partitio
         conn.execute(
             text("select batch_id::text, superseded_by is null from ops.batch where source = :s"),
             {"s": source},
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     wanted = []
     for contract in project.tables(source):
@@ -77,7 +75,7 @@ def stage(
     Raises:
         FileDefect: the file is broken, or its bytes are not those of the manifest.
     """
-    types = {n: t.removesuffix(" not null") for n, t in raw_columns(contract).items()}
+    types = raw_columns(contract)
     if hop.mode == "revive":
         return _look_again(homes, conn, contract, hop, types), {}
     relation = staged("bronze", contract.table)

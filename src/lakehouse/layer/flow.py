@@ -11,19 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from lakehouse.contract import Project
+from lakehouse.contract.model import Layer
 from lakehouse.errors import StaleStage
 from lakehouse.home import lake, warehouse
 from lakehouse.home.homes import Homes
-from lakehouse.layer.ledger import Hop, Layer, Wanted, mark_staged, replan, run_hops
-
-
-def tables(project: Project, source: str, layer: Layer) -> dict[str, tuple[str, ...]]:
-    """The tables of a layer, each with those of the same layer that must be staged before it."""
-    if layer == "gold":
-        from lakehouse.layer import gold
-
-        return gold.in_order(project, source)
-    return {c.table: () for c in project.tables(source)}
+from lakehouse.layer.ledger import Hop, Wanted, mark_staged, replan, run_hops
 
 
 def plan(
@@ -81,7 +73,7 @@ def _wanted(
         return silver.plan(conn, project, source, partition_key)
     from lakehouse.layer import gold
 
-    return gold.wanted(conn, project, source, partition_key, full_refresh)
+    return gold.plan(conn, project, source, partition_key, full_refresh)
 
 
 def stage(

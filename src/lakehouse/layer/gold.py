@@ -29,34 +29,31 @@ where source = :s and layer = 'silver' and status = 'published' and consumed_by 
 """
 
 
-def in_order(project: Project, source: str) -> dict[str, tuple[str, ...]]:
-    """Gold tables of a source, each after those it reads: table → the tables it reads."""
-    models = {m.table: m for m in project.models(source)}
-    graph = {t: tuple(sorted(m.gold_references & models.keys() - {t})) for t, m in models.items()}
-    return {t: graph[t] for t in TopologicalSorter(graph).static_order()}
-
-
 def plan(
-    conn: Connection, project: Project, source: str, full_refresh: bool
-) -> list[tuple[GoldModel, bool, list[int]]]:
-    """The models to recompute: (model, in full, silver publishes that are taken up).
+    conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+) -> list[Wanted]:
+    """One hop per model to recompute, each after those it reads.
 
     A model is recomputed when something it reads, directly or through other models, changed; in full when it is
     new or its SQL changed, or that of a model it reads.
     """
     pending = conn.execute(text(_PENDING), {"s": source}).all()
-    consumes = sorted(p for p, _, _ in pending)
+    details = {"consumes": sorted(p for p, _, _ in pending)}
     changed = {table for _, table, any_rows in pending if any_rows}
-    full: set[str] = set()
-    stale: dict[str, bool] = {}
-    for table, upstream in in_order(project, source).items():
+    stale: dict[str, Wanted] = {}
+    for table, upstream in project.stage_order(source, "gold").items():
         model = project.gold[table]
-        if full_refresh or _is_new(conn, project, model) or full & set(upstream):
-            full.add(table)
+        now = fingerprint(project, model)
+        in_full = (
+            full_refresh
+            or now != _served_fingerprint(conn, table)
+            or any(u in stale and stale[u].mode == "full" for u in upstream)
+        )
         inputs = model.ods_references | _affected_inputs(project, model)
-        if table in full or inputs & changed or any(u in stale for u in upstream):
-            stale[table] = table in full
-    return [(project.gold[t], in_full, consumes) for t, in_full in stale.items()]
+        if in_full or inputs & changed or any(u in stale for u in upstream):
+            mode = "full" if in_full else "affected"
+            stale[table] = Wanted(table, partition_key, mode, None, now, details)
+    return list(stale.values())
 
 
 def fingerprint(project: Project, model: GoldModel) -> str:
@@ -66,15 +63,15 @@ def fingerprint(project: Project, model: GoldModel) -> str:
     return hashlib.sha256("\n".join([*queries, repr(model.key), *model.columns]).encode()).hexdigest()
 
 
-def _is_new(conn: Connection, project: Project, model: GoldModel) -> bool:
-    served = conn.execute(
+def _served_fingerprint(conn: Connection, table: str) -> str | None:
+    """The fingerprint of a model's newest publish, None when there is none."""
+    return conn.execute(
         text(
             "select fingerprint from ops.publish where layer = 'gold' and table_name = :t "
             "and status = 'published' order by publish_id desc limit 1"
         ),
-        {"t": model.table},
+        {"t": table},
     ).scalar()
-    return served != fingerprint(project, model)
 
 
 def _affected_inputs(project: Project, model: GoldModel) -> set[str]:
@@ -97,23 +94,6 @@ def units_in_order(project: Project, source: str, units: set[str]) -> tuple[str,
     return tuple(TopologicalSorter(graph).static_order())
 
 
-def wanted(
-    conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
-) -> list[Wanted]:
-    """The hops of a gold run; see :func:`plan`."""
-    return [
-        Wanted(
-            model.table,
-            partition_key,
-            "full" if in_full else "affected",
-            None,
-            fingerprint(project, model),
-            {"consumes": consumes},
-        )
-        for model, in_full, consumes in plan(conn, project, source, full_refresh)
-    ]
-
-
 def settle_unchanged(conn: Connection, source: str) -> None:
     """No model has anything to do: what silver published without a change is taken up by nobody else."""
     conn.execute(
@@ -134,7 +114,7 @@ def prepare(conn: Connection, project: Project, source: str, hops: list[Hop]) ->
     _prepare_changed(conn, project, source, changed_since)
     _prepare_affected(conn, project, source, planned)
     conn.execute(text("delete from stage.query where source = :s"), {"s": source})
-    for table in in_order(project, source):
+    for table in project.stage_order(source, "gold"):
         if table not in planned:
             continue
         model = project.gold[table]

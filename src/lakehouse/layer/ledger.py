@@ -6,14 +6,13 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from lakehouse.contract.model import Layer
 from lakehouse.errors import StaleStage
 
-Layer = Literal["bronze", "silver", "gold"]
-LAYERS: tuple[Layer, ...] = ("bronze", "silver", "gold")
 #: Namespace of batch ids. Changing it would make every delivered file look new.
 _BATCH_NAMESPACE = uuid.UUID("6f1d1c62-8d2e-5c1b-9d0c-3f1b7a5e2c44")
 

@@ -7,18 +7,18 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from lakehouse.contract import Project
+from lakehouse.contract.model import SCHEMAS, Layer
 from lakehouse.errors import StaleStage
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.home.warehouse import lock, run_script
 from lakehouse.layer import bronze, gold, silver
 from lakehouse.layer.copies import check_files
-from lakehouse.layer.ledger import Hop, Layer, last_published, mark
+from lakehouse.layer.ledger import Hop, last_published, mark
 from lakehouse.layer.merge import staged
 
 #: Planner statistics are renewed in the publish when at least so many rows changed.
 _ANALYZE_ROWS = 1000
-_SCHEMAS = {"bronze": "raw", "silver": "ods", "gold": "gold"}
 #: The staged tables of a layer; their views go with them.
 _STAGED = {"bronze": (), "silver": ("", "conformed"), "gold": ("", "result")}
 
@@ -42,7 +42,7 @@ def publish(homes: Homes, conn: Connection, project: Project, layer: Layer, hops
         done = _publish_rows(conn, project, layer, table, mine)
         _check_complete(conn, lead, done)
         if sum(done.values()) >= _ANALYZE_ROWS and layer != "bronze":
-            run_script(conn, f"analyze {_SCHEMAS[layer]}.{table}")
+            run_script(conn, f"analyze {SCHEMAS[layer]}.{table}")
         lake.publish_files(
             catalog,
             f"{layer}.{table}",

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import literal
+from lakehouse.compile.ddl import ODS_TECHNICAL, literal
 from lakehouse.compile.generate import conform_path
 from lakehouse.compile.schemas import bronze_schema
 from lakehouse.contract import Contract, Project
@@ -24,7 +24,6 @@ from lakehouse.layer.copies import copy_batches, duckdb_over
 from lakehouse.layer.ledger import Hop, Wanted
 from lakehouse.layer.merge import Target, copy_delta_to_lake, merge, stage_delta, staged
 
-_TECHNICAL = ("_batch_id", "_source_line", "_publish_id")
 _DUCKDB_ROWS = 64 * 1024
 
 _PENDING = """
@@ -67,9 +66,7 @@ def plan(conn: Connection, project: Project, source: str, partition_key: str) ->
         if not pending:
             continue
         mode, batches = _input(conn, contract, {b: key for b, (key, _) in pending.items()})
-        files: dict[str, list[str]] = dict(
-            conn.execute(text(_FILES), {"table": contract.table}).tuples().all()
-        )
+        files: dict[str, list[str]] = dict(conn.execute(text(_FILES), {"table": contract.table}).all())
         inputs = [{"batch_id": b, "delivery": key, "files": files[b]} for b, key in sorted(batches.items())]
         for batch, (key, hops) in pending.items():
             details = {"inputs": inputs, "consumes": hops}
@@ -106,8 +103,7 @@ def target(contract: Contract, hops: list[Hop]) -> Target:
     elif mode == "partition":
         dates = ", ".join(f"date {literal(h.partition_key)}" for h in hops)
         scope = f"t.{PARTITION_COLUMN} in ({dates})"
-    key = (*contract.key, PARTITION_COLUMN) if contract.partition_column else contract.key
-    return Target("silver", "ods", contract.table, key, _TECHNICAL, scope)
+    return Target("silver", "ods", contract.table, contract.stored_key, tuple(ODS_TECHNICAL), scope)
 
 
 def stage(

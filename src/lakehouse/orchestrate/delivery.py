@@ -40,8 +40,10 @@ class DeliverySensor(BaseSensorOperator):
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
         from airflow.providers.amazon.aws.triggers.s3 import S3KeyTrigger
 
+        from lakehouse.landing.manifest import manifest_key
+
         key = partition_key(context)
-        manifest = f"landing/{self.source}/dt={key}/_manifest.json"
+        manifest = manifest_key(self.source, key)
         if S3Hook(aws_conn_id=S3_CONNECTION).check_for_key(manifest, bucket()):
             self.log.info("Delivered: s3://%s/%s", bucket(), manifest)
             return

@@ -88,17 +88,6 @@ def build_dags(source: Source) -> dict[str, DAG]:
     return {dag.dag_id: dag for dag in dags}
 
 
-def stage_order(project: Project, source: str, layer: str) -> dict[str, tuple[str, ...]]:
-    """The tables of a layer, each with those that must be staged before it; as ``flow.tables``, but at once.
-
-    DAG files are read by every task's process, and the flow brings the engines with it.
-    """
-    if layer != "gold":
-        return {c.table: () for c in project.tables(source)}
-    models = {m.table: m for m in project.models(source)}
-    return {t: tuple(sorted(m.gold_references & models.keys())) for t, m in models.items()}
-
-
 @cache
 def _project() -> Project:
     """Read once a process: the DAG processor and a task's process import the files of several sources."""
@@ -226,7 +215,7 @@ def _steps(source: Source, layer: Any, project: Project) -> PlanOperator:
         outlets=[asset],
         doc_md=f"One COMMIT for both homes, then the event {asset.name}.",
     )
-    order = stage_order(project, source.name, layer)
+    order = project.stage_order(source.name, layer)
     with TaskGroup("stage", tooltip="One task a table: clear one with downstream."):
         staged = {t: _stage(source, layer, t) for t in order}
     for table, before in order.items():

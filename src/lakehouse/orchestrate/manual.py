@@ -8,7 +8,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lakehouse.layer.ledger import Layer
+    from lakehouse.contract.model import Layer
 
 #: Runbook → the situation it is for, and the layers that know this situation.
 RUNBOOKS: dict[str, tuple[str, tuple[str, ...]]] = {

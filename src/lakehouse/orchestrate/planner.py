@@ -14,8 +14,8 @@ from lakehouse.orchestrate.partition import partition_key
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from lakehouse.contract.model import Layer
     from lakehouse.home.homes import Homes
-    from lakehouse.layer.ledger import Layer
 
 
 class PlanOperator(BaseSensorOperator, BranchMixIn):

@@ -17,7 +17,7 @@ from lakehouse.orchestrate.partition import partition_key
 if TYPE_CHECKING:
     from airflow.sdk import Asset
 
-    from lakehouse.layer.ledger import Layer
+    from lakehouse.contract.model import Layer
 
 log = logging.getLogger(__name__)
 
