@@ -1,51 +1,4 @@
-/*
-description: >
-  Persons and where they lived, as a type 2 slowly changing dimension in business time. The source issues a new customer_id
-  for every order; the person is customer_unique_id. The address a person gave with an order is valid from the
-  moment of that purchase until the next purchase with another address. A person without any order does not appear.
-  When a person placed several orders in the same second with different addresses, the order with the greatest
-  order_id decides.
-source: olist
-grain: one row per person and uninterrupted stay at one address (zip code prefix, city, state)
-key: [customer_key]
-affected_by: customer_unique_id
-columns:
-  customer_key: Surrogate key of the version, md5 of person and valid_from; facts refer to it
-  customer_unique_id: The person
-  zip_code_prefix: First five digits of the postcode; refers to dim_geography
-  city: City as given with the order
-  state: Two-letter state
-  valid_from: Purchase time of the first order from this address (local Brazilian time), inclusive
-  valid_to: Purchase time of the first order from the next address, exclusive; NULL while current
-  is_current: The address of the person's latest order
-pii:
-  customer_key: pseudonym
-  customer_unique_id: pseudonym
-  zip_code_prefix: personal
-  city: personal
-references:
-  zip_code_prefix: gold.dim_geography.zip_code_prefix
-rules:
-  - name: versions_do_not_overlap
-    severity: hard
-    description: At any time at most one version of a person is valid
-    sql: >
-      SELECT earlier.customer_key FROM staged AS earlier
-      INNER JOIN staged AS later
-      ON earlier.customer_unique_id = later.customer_unique_id AND earlier.valid_from < later.valid_from
-      WHERE earlier.valid_to IS NULL OR earlier.valid_to > later.valid_from
-  - name: versions_have_a_length
-    severity: hard
-    description: A version ends after it begins
-    sql: SELECT customer_key FROM staged WHERE valid_to <= valid_from
-  - name: one_current_version
-    severity: hard
-    description: Exactly one version of each person is current, and it is the open one
-    sql: >
-      SELECT min(customer_key) AS customer_key FROM staged GROUP BY customer_unique_id
-      HAVING sum(CASE WHEN is_current THEN 1 ELSE 0 END) <> 1
-      OR sum(CASE WHEN is_current <> (valid_to IS NULL) THEN 1 ELSE 0 END) > 0
-*/
+-- Persons and where they lived, versioned by the time of the purchases that gave the addresses.
 with purchases as (
     select
         customers.customer_unique_id,
@@ -99,12 +52,12 @@ versions as (
 )
 
 select
-    cast(md5(versions.customer_unique_id || '|' || cast(versions.valid_from as text)) as text) as customer_key,
-    cast(versions.customer_unique_id as text) as customer_unique_id,
-    cast(versions.zip_code_prefix as text) as zip_code_prefix,
-    cast(versions.city as text) as city,
-    cast(versions.state as text) as state,
-    cast(versions.valid_from as timestamp) as valid_from,
-    cast(versions.valid_to as timestamp) as valid_to,
-    cast(versions.valid_to is null as boolean) as is_current
+    md5(versions.customer_unique_id || '|' || cast(versions.valid_from as text)) as customer_key,
+    versions.customer_unique_id,
+    versions.zip_code_prefix,
+    versions.city,
+    versions.state,
+    versions.valid_from,
+    versions.valid_to,
+    versions.valid_to is null as is_current
 from versions

@@ -1,36 +1,4 @@
-/*
-description: >
-  Zip code prefixes with one place each. The centroid is the median of the prefix's distinct points inside Brazil, which a few
-  mistyped points cannot move; of an even number of points it is the lower of the two in the middle, so that it is
-  always an observed value. Points outside Brazil's bounds are ignored. City and state are the pair most often
-  given for the prefix. Prefixes that only customers or sellers use are listed too, without a centroid, so that every
-  address finds its row.
-source: olist
-grain: one row per zip code prefix
-key: [zip_code_prefix]
-affected_by: zip_code_prefix
-columns:
-  zip_code_prefix: First five digits of the postcode, with leading zeros
-  city: City most often given with the prefix (ties by state, then city, alphabetically)
-  state: Two-letter state of that city
-  latitude_deg: Median latitude in degrees; NULL without a plausible point
-  longitude_deg: Median longitude in degrees; NULL without a plausible point
-  point_count: Distinct points known for the prefix
-  plausible_point_count: Of these, points inside latitude -34 to 5.5 and longitude -74 to -32
-  is_in_geolocation: The prefix occurs in the geolocation table, not only in addresses
-rules:
-  - name: centroid_is_in_brazil
-    severity: hard
-    description: A centroid lies inside Brazil's bounds and exists exactly where there is a plausible point
-    sql: >
-      SELECT zip_code_prefix FROM staged
-      WHERE (plausible_point_count > 0) <> (latitude_deg IS NOT NULL AND longitude_deg IS NOT NULL)
-      OR latitude_deg NOT BETWEEN -34 AND 5.5 OR longitude_deg NOT BETWEEN -74 AND -32
-  - name: every_prefix_has_a_city
-    severity: hard
-    description: City and state are known
-    sql: SELECT zip_code_prefix FROM staged WHERE city IS NULL OR state IS NULL
-*/
+-- Zip code prefixes with one place each: the median of the plausible points, and the place named most often.
 with points as (
     select distinct
         geolocation.zip_code_prefix,
@@ -48,15 +16,41 @@ point_counts as (
     group by points.zip_code_prefix
 ),
 
-centroids as (
+ranked_points as (
     select
         points.zip_code_prefix,
-        count(*) as plausible_point_count,
-        percentile_disc(0.5) within group (order by points.latitude_deg) as latitude_deg,
-        percentile_disc(0.5) within group (order by points.longitude_deg) as longitude_deg
+        points.latitude_deg,
+        points.longitude_deg,
+        count(*) over (partition by points.zip_code_prefix) as plausible_point_count,
+        row_number() over (partition by points.zip_code_prefix order by points.latitude_deg) as latitude_rank,
+        row_number()
+            over (partition by points.zip_code_prefix order by points.longitude_deg)
+            as longitude_rank
     from points
     where points.latitude_deg between -34 and 5.5 and points.longitude_deg between -74 and -32
-    group by points.zip_code_prefix
+),
+
+-- the discrete median by ranks: not every engine has a function for it
+centroids as (
+    select
+        ranked_points.zip_code_prefix,
+        ranked_points.plausible_point_count,
+        max(
+            case
+                when
+                    ranked_points.latitude_rank = (ranked_points.plausible_point_count + 1) // 2
+                    then ranked_points.latitude_deg
+            end
+        ) as latitude_deg,
+        max(
+            case
+                when
+                    ranked_points.longitude_rank = (ranked_points.plausible_point_count + 1) // 2
+                    then ranked_points.longitude_deg
+            end
+        ) as longitude_deg
+    from ranked_points
+    group by ranked_points.zip_code_prefix, ranked_points.plausible_point_count
 ),
 
 -- what geolocation says goes before what addresses say
@@ -111,14 +105,14 @@ ranked_places as (
 )
 
 select
-    cast(ranked_places.zip_code_prefix as text) as zip_code_prefix,
-    cast(ranked_places.city as text) as city,
-    cast(ranked_places.state as text) as state,
-    cast(centroids.latitude_deg as double precision) as latitude_deg,
-    cast(centroids.longitude_deg as double precision) as longitude_deg,
-    cast(coalesce(point_counts.point_count, 0) as integer) as point_count,
-    cast(coalesce(centroids.plausible_point_count, 0) as integer) as plausible_point_count,
-    cast(point_counts.point_count is not null as boolean) as is_in_geolocation
+    ranked_places.zip_code_prefix,
+    ranked_places.city,
+    ranked_places.state,
+    centroids.latitude_deg,
+    centroids.longitude_deg,
+    coalesce(point_counts.point_count, 0) as point_count,
+    coalesce(centroids.plausible_point_count, 0) as plausible_point_count,
+    point_counts.point_count is not null as is_in_geolocation
 from ranked_places
 left join point_counts on ranked_places.zip_code_prefix = point_counts.zip_code_prefix
 left join centroids on ranked_places.zip_code_prefix = centroids.zip_code_prefix

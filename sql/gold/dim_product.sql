@@ -1,57 +1,5 @@
-/*
-description: >
-  Products as a type 2 slowly changing dimension. The source gives no dates for products, so a version is dated by the delivery
-  that brought it: the first known version is valid from the beginning, a later delivery with other attributes (a
-  corrected category translation included) closes it and opens a new one at the delivery's date. A delivery for the same date
-  again replaces what the first one opened; a delivery for an earlier date corrects the last version, because history that later
-  deliveries brought must stay. A product that the source no longer lists keeps its last version.
-source: olist
-grain: one row per product and version of its attributes
-key: [product_key]
-affected_by: product_id
-columns:
-  product_key: Surrogate key of the version, md5 of product and valid_from; facts refer to it
-  product_id: The product
-  category_name: Category in Portuguese; NULL when the source gives none
-  category_name_english: English category; the Portuguese name where there is no translation; unknown without a category
-  product_name_length: Characters of the product's name
-  product_description_length: Characters of its description
-  product_photos_qty: Published photos
-  product_weight_g: Weight in grams; 0 occurs in the source
-  product_length_cm: Length in centimetres
-  product_height_cm: Height in centimetres
-  product_width_cm: Width in centimetres
-  observed_date: Date of the delivery that opened the version
-  valid_from: Start of validity, inclusive; 1900-01-01 for the first version
-  valid_to: End of validity, exclusive; NULL while current
-  is_current: The version that is valid now
-rules:
-  - name: versions_do_not_overlap
-    severity: hard
-    description: At any time at most one version of a product is valid
-    sql: >
-      SELECT earlier.product_key FROM staged AS earlier
-      INNER JOIN staged AS later
-      ON earlier.product_id = later.product_id AND earlier.valid_from < later.valid_from
-      WHERE earlier.valid_to IS NULL OR earlier.valid_to > later.valid_from
-  - name: versions_have_a_length
-    severity: hard
-    description: A version ends after it begins
-    sql: SELECT product_key FROM staged WHERE valid_to <= valid_from
-  - name: one_current_version
-    severity: hard
-    description: Exactly one version of each product is current, and it is the open one
-    sql: >
-      SELECT min(product_key) AS product_key FROM staged GROUP BY product_id
-      HAVING sum(CASE WHEN is_current THEN 1 ELSE 0 END) <> 1
-      OR sum(CASE WHEN is_current <> (valid_to IS NULL) THEN 1 ELSE 0 END) > 0
-  - name: first_version_covers_the_past
-    severity: hard
-    description: The first version is valid from the beginning, so that every order finds one
-    sql: >
-      SELECT min(product_key) AS product_key FROM staged GROUP BY product_id
-      HAVING min(valid_from) <> TIMESTAMP '1900-01-01 00:00:00'
-*/
+-- Products, versioned by the delivery that brought other attributes. Reads its own served rows: versions that earlier
+-- deliveries opened stay.
 with source_rows as (
     select
         products.product_id,
@@ -174,19 +122,19 @@ ranges as (
 )
 
 select
-    cast(md5(ranges.product_id || '|' || cast(ranges.valid_from as text)) as text) as product_key,
-    cast(ranges.product_id as text) as product_id,
-    cast(ranges.category_name as text) as category_name,
-    cast(ranges.category_name_english as text) as category_name_english,
-    cast(ranges.product_name_length as integer) as product_name_length,
-    cast(ranges.product_description_length as integer) as product_description_length,
-    cast(ranges.product_photos_qty as integer) as product_photos_qty,
-    cast(ranges.product_weight_g as integer) as product_weight_g,
-    cast(ranges.product_length_cm as integer) as product_length_cm,
-    cast(ranges.product_height_cm as integer) as product_height_cm,
-    cast(ranges.product_width_cm as integer) as product_width_cm,
-    cast(ranges.observed_date as date) as observed_date,
-    cast(ranges.valid_from as timestamp) as valid_from,
-    cast(ranges.valid_to as timestamp) as valid_to,
-    cast(ranges.valid_to is null as boolean) as is_current
+    md5(ranges.product_id || '|' || cast(ranges.valid_from as text)) as product_key,
+    ranges.product_id,
+    ranges.category_name,
+    ranges.category_name_english,
+    ranges.product_name_length,
+    ranges.product_description_length,
+    ranges.product_photos_qty,
+    ranges.product_weight_g,
+    ranges.product_length_cm,
+    ranges.product_height_cm,
+    ranges.product_width_cm,
+    ranges.observed_date,
+    ranges.valid_from,
+    ranges.valid_to,
+    ranges.valid_to is null as is_current
 from ranges

@@ -1,53 +1,5 @@
-/*
-description: >
-  Sellers and where they ship from, as a type 2 slowly changing dimension. The source gives no dates for sellers, so a version is
-  dated by the delivery that brought it: the first known version is valid from the beginning, a later delivery with
-  another address closes it and opens a new one at the delivery's date. A delivery for the same date again replaces what the
-  first one opened; a delivery for an earlier date corrects the last version, because history that later deliveries brought
-  must stay. A seller that the source no longer lists keeps the last version.
-source: olist
-grain: one row per seller and address
-key: [seller_key]
-affected_by: seller_id
-columns:
-  seller_key: Surrogate key of the version, md5 of seller and valid_from; facts refer to it
-  seller_id: The seller
-  zip_code_prefix: First five digits of the postcode; refers to dim_geography
-  city: City as the source gives it
-  state: Two-letter state
-  observed_date: Date of the delivery that opened the version
-  valid_from: Start of validity, inclusive; 1900-01-01 for the first version
-  valid_to: End of validity, exclusive; NULL while current
-  is_current: The version that is valid now
-references:
-  zip_code_prefix: gold.dim_geography.zip_code_prefix
-rules:
-  - name: versions_do_not_overlap
-    severity: hard
-    description: At any time at most one version of a seller is valid
-    sql: >
-      SELECT earlier.seller_key FROM staged AS earlier
-      INNER JOIN staged AS later
-      ON earlier.seller_id = later.seller_id AND earlier.valid_from < later.valid_from
-      WHERE earlier.valid_to IS NULL OR earlier.valid_to > later.valid_from
-  - name: versions_have_a_length
-    severity: hard
-    description: A version ends after it begins
-    sql: SELECT seller_key FROM staged WHERE valid_to <= valid_from
-  - name: one_current_version
-    severity: hard
-    description: Exactly one version of each seller is current, and it is the open one
-    sql: >
-      SELECT min(seller_key) AS seller_key FROM staged GROUP BY seller_id
-      HAVING sum(CASE WHEN is_current THEN 1 ELSE 0 END) <> 1
-      OR sum(CASE WHEN is_current <> (valid_to IS NULL) THEN 1 ELSE 0 END) > 0
-  - name: first_version_covers_the_past
-    severity: hard
-    description: The first version is valid from the beginning, so that every order finds one
-    sql: >
-      SELECT min(seller_key) AS seller_key FROM staged GROUP BY seller_id
-      HAVING min(valid_from) <> TIMESTAMP '1900-01-01 00:00:00'
-*/
+-- Sellers and where they ship from, versioned by the delivery that brought another address. Reads its own served rows:
+-- versions that earlier deliveries opened stay.
 -- the date from which a version is computed anew
 with openings as (
     select
@@ -129,13 +81,13 @@ ranges as (
 )
 
 select
-    cast(md5(ranges.seller_id || '|' || cast(ranges.valid_from as text)) as text) as seller_key,
-    cast(ranges.seller_id as text) as seller_id,
-    cast(ranges.zip_code_prefix as text) as zip_code_prefix,
-    cast(ranges.city as text) as city,
-    cast(ranges.state as text) as state,
-    cast(ranges.observed_date as date) as observed_date,
-    cast(ranges.valid_from as timestamp) as valid_from,
-    cast(ranges.valid_to as timestamp) as valid_to,
-    cast(ranges.valid_to is null as boolean) as is_current
+    md5(ranges.seller_id || '|' || cast(ranges.valid_from as text)) as seller_key,
+    ranges.seller_id,
+    ranges.zip_code_prefix,
+    ranges.city,
+    ranges.state,
+    ranges.observed_date,
+    ranges.valid_from,
+    ranges.valid_to,
+    ranges.valid_to is null as is_current
 from ranges

@@ -1,60 +1,4 @@
-/*
-description: >
-  What each seller sold in a month and how well it was carried out, by month of purchase. An order with items of several sellers
-  counts for each of them, with its lateness and review; items and amounts are the seller's own.
-source: olist
-grain: one row per month of purchase and seller with at least one item ordered
-key: [order_month, seller_id]
-affected_by: order_month
-columns:
-  order_month: First day of the month of purchase
-  seller_id: The seller
-  order_count: Orders with an item of the seller
-  item_count: Items sold
-  item_price_brl: Sum of item prices, without freight
-  freight_brl: Sum of item freight
-  allocated_payment_brl: Share of the orders' payments allocated to the seller's items
-  delivered_order_count: Orders whose status is delivered by now
-  canceled_order_count: Orders whose status is canceled or unavailable by now
-  handed_over_order_count: Orders the carrier received
-  late_handover_order_count: Of these, orders with an item handed over after its shipping limit
-  late_handover_rate: late_handover_order_count / handed_over_order_count
-  timed_delivery_order_count: Delivered orders with a recorded delivery time
-  late_order_count: Of these, orders delivered after the promised day
-  late_rate: late_order_count / timed_delivery_order_count
-  reviewed_order_count: Orders with a review
-  review_score_average: Mean, over reviewed orders, of the latest score (1 to 5)
-references:
-  order_month: gold.dim_date.calendar_date
-  seller_id: gold.dim_seller.seller_id
-rules:
-  - name: totals_reconcile_to_fact_order_item
-    severity: hard
-    description: Items and amounts of a month are those of fact_order_item, to the cent
-    sql: >
-      SELECT months.order_month, months.seller_id FROM (
-        SELECT order_month, min(seller_id) AS seller_id, sum(item_count) AS item_count,
-        sum(item_price_brl) AS item_price_brl, sum(freight_brl) AS freight_brl,
-        sum(allocated_payment_brl) AS allocated_payment_brl
-        FROM staged GROUP BY order_month
-      ) AS months
-      LEFT JOIN gold.fact_order_item AS items
-      ON months.order_month = cast(date_trunc('month', items.order_date) AS date)
-      GROUP BY months.order_month, months.seller_id, months.item_count, months.item_price_brl,
-      months.freight_brl, months.allocated_payment_brl
-      HAVING months.item_count <> count(items.order_id)
-      OR months.item_price_brl <> sum(items.price_brl) OR months.freight_brl <> sum(items.freight_brl)
-      OR months.allocated_payment_brl <> sum(items.allocated_payment_brl)
-  - name: parts_do_not_exceed_the_whole
-    severity: hard
-    description: No part of the orders is larger than what it is part of
-    sql: >
-      SELECT order_month, seller_id FROM staged
-      WHERE order_count > item_count OR delivered_order_count + canceled_order_count > order_count
-      OR late_handover_order_count > handed_over_order_count OR handed_over_order_count > order_count
-      OR late_order_count > timed_delivery_order_count OR timed_delivery_order_count > delivered_order_count
-      OR reviewed_order_count > order_count
-*/
+-- What each seller sold in a month of purchase and how well it was carried out.
 with seller_orders as (
     -- one row per order and seller, so that an order counts once however many items
     select
@@ -96,30 +40,24 @@ totals as (
 )
 
 select
-    cast(totals.order_month as date) as order_month,
-    cast(totals.seller_id as text) as seller_id,
-    cast(totals.order_count as integer) as order_count,
-    cast(totals.item_count as integer) as item_count,
-    cast(totals.item_price_brl as numeric(14, 2)) as item_price_brl,
-    cast(totals.freight_brl as numeric(14, 2)) as freight_brl,
-    cast(totals.allocated_payment_brl as numeric(14, 2)) as allocated_payment_brl,
-    cast(totals.delivered_order_count as integer) as delivered_order_count,
-    cast(totals.canceled_order_count as integer) as canceled_order_count,
-    cast(totals.handed_over_order_count as integer) as handed_over_order_count,
-    cast(totals.late_handover_order_count as integer) as late_handover_order_count,
-    cast(
-        cast(totals.late_handover_order_count as double precision)
-        / nullif(totals.handed_over_order_count, 0) as double precision
-    ) as late_handover_rate,
-    cast(totals.timed_delivery_order_count as integer) as timed_delivery_order_count,
-    cast(totals.late_order_count as integer) as late_order_count,
-    cast(
-        cast(totals.late_order_count as double precision)
-        / nullif(totals.timed_delivery_order_count, 0) as double precision
-    ) as late_rate,
-    cast(totals.reviewed_order_count as integer) as reviewed_order_count,
-    cast(
-        cast(totals.review_score_sum as double precision)
-        / nullif(totals.scored_order_count, 0) as double precision
-    ) as review_score_average
+    totals.order_month,
+    totals.seller_id,
+    totals.order_count,
+    totals.item_count,
+    totals.item_price_brl,
+    totals.freight_brl,
+    totals.allocated_payment_brl,
+    totals.delivered_order_count,
+    totals.canceled_order_count,
+    totals.handed_over_order_count,
+    totals.late_handover_order_count,
+    cast(totals.late_handover_order_count as double precision)
+    / nullif(totals.handed_over_order_count, 0) as late_handover_rate,
+    totals.timed_delivery_order_count,
+    totals.late_order_count,
+    cast(totals.late_order_count as double precision)
+    / nullif(totals.timed_delivery_order_count, 0) as late_rate,
+    totals.reviewed_order_count,
+    cast(totals.review_score_sum as double precision)
+    / nullif(totals.scored_order_count, 0) as review_score_average
 from totals

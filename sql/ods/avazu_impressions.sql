@@ -30,30 +30,6 @@ create table if not exists ods.avazu_impressions (
     _partition_key date not null,
     primary key (id, _partition_key)
 ) partition by list (_partition_key);
-alter table ods.avazu_impressions add column if not exists id numeric(20,0);
-alter table ods.avazu_impressions add column if not exists click smallint;
-alter table ods.avazu_impressions add column if not exists hour timestamp;
-alter table ods.avazu_impressions add column if not exists c1 integer;
-alter table ods.avazu_impressions add column if not exists banner_pos smallint;
-alter table ods.avazu_impressions add column if not exists site_id text;
-alter table ods.avazu_impressions add column if not exists site_domain text;
-alter table ods.avazu_impressions add column if not exists site_category text;
-alter table ods.avazu_impressions add column if not exists app_id text;
-alter table ods.avazu_impressions add column if not exists app_domain text;
-alter table ods.avazu_impressions add column if not exists app_category text;
-alter table ods.avazu_impressions add column if not exists device_id text;
-alter table ods.avazu_impressions add column if not exists device_ip text;
-alter table ods.avazu_impressions add column if not exists device_model text;
-alter table ods.avazu_impressions add column if not exists device_type smallint;
-alter table ods.avazu_impressions add column if not exists device_conn_type smallint;
-alter table ods.avazu_impressions add column if not exists c14 integer;
-alter table ods.avazu_impressions add column if not exists c15 integer;
-alter table ods.avazu_impressions add column if not exists c16 integer;
-alter table ods.avazu_impressions add column if not exists c17 integer;
-alter table ods.avazu_impressions add column if not exists c18 integer;
-alter table ods.avazu_impressions add column if not exists c19 integer;
-alter table ods.avazu_impressions add column if not exists c20 integer;
-alter table ods.avazu_impressions add column if not exists c21 integer;
 create index if not exists avazu_impressions__publish_id_idx on ods.avazu_impressions using brin (_publish_id);
 comment on table ods.avazu_impressions is 'Ad impressions of ten days with their clicks. One row per impression.';
 comment on column ods.avazu_impressions.id is 'Impression; needs 64 unsigned bits.';
@@ -80,3 +56,7 @@ comment on column ods.avazu_impressions.c18 is 'Anonymised category.';
 comment on column ods.avazu_impressions.c19 is 'Anonymised category.';
 comment on column ods.avazu_impressions.c20 is 'Anonymised category; -1 means unknown.';
 comment on column ods.avazu_impressions.c21 is 'Anonymised category.';
+comment on column ods.avazu_impressions._batch_id is 'The file the row came in (ops.batch).';
+comment on column ods.avazu_impressions._source_line is 'Number of the row in that file, from 1.';
+comment on column ods.avazu_impressions._publish_id is 'The publish that wrote the row last (ops.publish).';
+comment on column ods.avazu_impressions._partition_key is 'Date of the delivery the row came in.';

@@ -9,12 +9,7 @@ create table if not exists ods.olist_geolocation (
     _source_line bigint not null,
     _publish_id bigint not null,
     primary key (zip_code_prefix, latitude_deg, longitude_deg, city, state)
-);
-alter table ods.olist_geolocation add column if not exists zip_code_prefix text;
-alter table ods.olist_geolocation add column if not exists latitude_deg double precision;
-alter table ods.olist_geolocation add column if not exists longitude_deg double precision;
-alter table ods.olist_geolocation add column if not exists city text;
-alter table ods.olist_geolocation add column if not exists state text;
+) partition by list (zip_code_prefix);
 create index if not exists olist_geolocation__publish_id_idx on ods.olist_geolocation using brin (_publish_id);
 comment on table ods.olist_geolocation is 'Coordinates seen for zip code prefixes; many per prefix, a fifth of them exact duplicates. One row per distinct reading.';
 comment on column ods.olist_geolocation.zip_code_prefix is 'First five digits of a zip code.';
@@ -22,3 +17,6 @@ comment on column ods.olist_geolocation.latitude_deg is 'Latitude, degrees (WGS 
 comment on column ods.olist_geolocation.longitude_deg is 'Longitude, degrees (WGS 84).';
 comment on column ods.olist_geolocation.city is 'City, as written by the source: with and without accents.';
 comment on column ods.olist_geolocation.state is 'Federal state, two letters (UF).';
+comment on column ods.olist_geolocation._batch_id is 'The file the row came in (ops.batch).';
+comment on column ods.olist_geolocation._source_line is 'Number of the row in that file, from 1.';
+comment on column ods.olist_geolocation._publish_id is 'The publish that wrote the row last (ops.publish).';

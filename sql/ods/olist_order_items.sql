@@ -11,14 +11,7 @@ create table if not exists ods.olist_order_items (
     _source_line bigint not null,
     _publish_id bigint not null,
     primary key (order_id, order_item_id)
-);
-alter table ods.olist_order_items add column if not exists order_id text;
-alter table ods.olist_order_items add column if not exists order_item_id smallint;
-alter table ods.olist_order_items add column if not exists product_id text;
-alter table ods.olist_order_items add column if not exists seller_id text;
-alter table ods.olist_order_items add column if not exists shipping_limit_at timestamp;
-alter table ods.olist_order_items add column if not exists price_brl numeric(12,2);
-alter table ods.olist_order_items add column if not exists freight_brl numeric(12,2);
+) partition by list (order_id);
 create index if not exists olist_order_items__publish_id_idx on ods.olist_order_items using brin (_publish_id);
 create index if not exists olist_order_items_product_id_idx on ods.olist_order_items (product_id);
 create index if not exists olist_order_items_seller_id_idx on ods.olist_order_items (seller_id);
@@ -30,3 +23,6 @@ comment on column ods.olist_order_items.seller_id is 'Seller.';
 comment on column ods.olist_order_items.shipping_limit_at is 'Until when the seller has to hand the item to the carrier, Brazilian local time.';
 comment on column ods.olist_order_items.price_brl is 'Price of the item, in BRL.';
 comment on column ods.olist_order_items.freight_brl is 'Freight of the item, in BRL (an order''s freight is split over its items by the source).';
+comment on column ods.olist_order_items._batch_id is 'The file the row came in (ops.batch).';
+comment on column ods.olist_order_items._source_line is 'Number of the row in that file, from 1.';
+comment on column ods.olist_order_items._publish_id is 'The publish that wrote the row last (ops.publish).';

@@ -11,14 +11,7 @@ create table if not exists ods.olist_order_reviews (
     _source_line bigint not null,
     _publish_id bigint not null,
     primary key (review_id, order_id)
-);
-alter table ods.olist_order_reviews add column if not exists review_id text;
-alter table ods.olist_order_reviews add column if not exists order_id text;
-alter table ods.olist_order_reviews add column if not exists review_score smallint;
-alter table ods.olist_order_reviews add column if not exists review_comment_title text;
-alter table ods.olist_order_reviews add column if not exists review_comment_message text;
-alter table ods.olist_order_reviews add column if not exists review_creation_date date;
-alter table ods.olist_order_reviews add column if not exists review_answered_at timestamp;
+) partition by list (review_id);
 create index if not exists olist_order_reviews__publish_id_idx on ods.olist_order_reviews using brin (_publish_id);
 create index if not exists olist_order_reviews_order_id_idx on ods.olist_order_reviews (order_id);
 comment on table ods.olist_order_reviews is 'Reviews that customers wrote after delivery or after the promised date. One row per review and order; a review id may occur for several orders, an order may have several reviews.';
@@ -29,3 +22,6 @@ comment on column ods.olist_order_reviews.review_comment_title is 'Title, free t
 comment on column ods.olist_order_reviews.review_comment_message is 'Text, free text in Portuguese; may name people.';
 comment on column ods.olist_order_reviews.review_creation_date is 'Day the questionnaire was sent.';
 comment on column ods.olist_order_reviews.review_answered_at is 'When it was answered, Brazilian local time.';
+comment on column ods.olist_order_reviews._batch_id is 'The file the row came in (ops.batch).';
+comment on column ods.olist_order_reviews._source_line is 'Number of the row in that file, from 1.';
+comment on column ods.olist_order_reviews._publish_id is 'The publish that wrote the row last (ops.publish).';

@@ -12,15 +12,7 @@ create table if not exists ods.olist_orders (
     _source_line bigint not null,
     _publish_id bigint not null,
     primary key (order_id)
-);
-alter table ods.olist_orders add column if not exists order_id text;
-alter table ods.olist_orders add column if not exists customer_id text;
-alter table ods.olist_orders add column if not exists order_status text;
-alter table ods.olist_orders add column if not exists order_purchased_at timestamp;
-alter table ods.olist_orders add column if not exists order_approved_at timestamp;
-alter table ods.olist_orders add column if not exists order_delivered_carrier_at timestamp;
-alter table ods.olist_orders add column if not exists order_delivered_customer_at timestamp;
-alter table ods.olist_orders add column if not exists order_estimated_delivery_date date;
+) partition by list (order_id);
 create index if not exists olist_orders__publish_id_idx on ods.olist_orders using brin (_publish_id);
 create index if not exists olist_orders_customer_id_idx on ods.olist_orders (customer_id);
 create index if not exists olist_orders_order_purchased_at_idx on ods.olist_orders (order_purchased_at);
@@ -33,3 +25,6 @@ comment on column ods.olist_orders.order_approved_at is 'Payment approved, Brazi
 comment on column ods.olist_orders.order_delivered_carrier_at is 'Handed to the carrier, Brazilian local time.';
 comment on column ods.olist_orders.order_delivered_customer_at is 'Received by the customer, Brazilian local time.';
 comment on column ods.olist_orders.order_estimated_delivery_date is 'The delivery date promised at purchase.';
+comment on column ods.olist_orders._batch_id is 'The file the row came in (ops.batch).';
+comment on column ods.olist_orders._source_line is 'Number of the row in that file, from 1.';
+comment on column ods.olist_orders._publish_id is 'The publish that wrote the row last (ops.publish).';

@@ -13,16 +13,7 @@ create table if not exists ods.olist_products (
     _source_line bigint not null,
     _publish_id bigint not null,
     primary key (product_id)
-);
-alter table ods.olist_products add column if not exists product_id text;
-alter table ods.olist_products add column if not exists product_category_name text;
-alter table ods.olist_products add column if not exists product_name_length integer;
-alter table ods.olist_products add column if not exists product_description_length integer;
-alter table ods.olist_products add column if not exists product_photos_qty integer;
-alter table ods.olist_products add column if not exists product_weight_g integer;
-alter table ods.olist_products add column if not exists product_length_cm integer;
-alter table ods.olist_products add column if not exists product_height_cm integer;
-alter table ods.olist_products add column if not exists product_width_cm integer;
+) partition by list (product_id);
 create index if not exists olist_products__publish_id_idx on ods.olist_products using brin (_publish_id);
 comment on table ods.olist_products is 'Products with category and measures of parcel and listing. One row per product.';
 comment on column ods.olist_products.product_id is 'Product.';
@@ -34,3 +25,6 @@ comment on column ods.olist_products.product_weight_g is 'Weight, in grams; 0 fo
 comment on column ods.olist_products.product_length_cm is 'Length of the parcel, in centimetres.';
 comment on column ods.olist_products.product_height_cm is 'Height of the parcel, in centimetres.';
 comment on column ods.olist_products.product_width_cm is 'Width of the parcel, in centimetres.';
+comment on column ods.olist_products._batch_id is 'The file the row came in (ops.batch).';
+comment on column ods.olist_products._source_line is 'Number of the row in that file, from 1.';
+comment on column ods.olist_products._publish_id is 'The publish that wrote the row last (ops.publish).';

@@ -8,14 +8,13 @@ create table if not exists ods.olist_sellers (
     _source_line bigint not null,
     _publish_id bigint not null,
     primary key (seller_id)
-);
-alter table ods.olist_sellers add column if not exists seller_id text;
-alter table ods.olist_sellers add column if not exists zip_code_prefix text;
-alter table ods.olist_sellers add column if not exists city text;
-alter table ods.olist_sellers add column if not exists state text;
+) partition by list (seller_id);
 create index if not exists olist_sellers__publish_id_idx on ods.olist_sellers using brin (_publish_id);
 comment on table ods.olist_sellers is 'Sellers and where they are. One row per seller.';
 comment on column ods.olist_sellers.seller_id is 'Seller.';
 comment on column ods.olist_sellers.zip_code_prefix is 'First five digits of the seller''s zip code.';
 comment on column ods.olist_sellers.city is 'City, as the seller wrote it.';
 comment on column ods.olist_sellers.state is 'Federal state, two letters (UF).';
+comment on column ods.olist_sellers._batch_id is 'The file the row came in (ops.batch).';
+comment on column ods.olist_sellers._source_line is 'Number of the row in that file, from 1.';
+comment on column ods.olist_sellers._publish_id is 'The publish that wrote the row last (ops.publish).';

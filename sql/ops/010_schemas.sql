@@ -9,5 +9,5 @@ comment on schema raw is 'Files as landed, all text, one partition per batch.';
 comment on schema ods is 'Typed, keyed, deduplicated; one row per key.';
 comment on schema gold is 'The star and the marts.';
 comment on schema ops is 'Ledger, quarantine, quality history.';
-comment on schema stage is 'Rows that wait for the gate. Nothing here is for readers.';
+comment on schema stage is 'Rows that wait for the gate, one table per table and run. Nothing here is for readers.';
 comment on schema masked is 'Tables with personal data, personal columns masked.';

@@ -1,4 +1,65 @@
--- What arrived, how far it got, how many rows at each hop.
+-- What arrived, how far it got, how many rows at each hop. Each table has one grain:
+--   batch (a file of a delivery), run (a layer made for a partition), publish (a table made by a run),
+--   accounted (a batch at a hop), lake_file (a file of the lake).
+
+create table if not exists ops.run (
+    run_id bigint generated always as identity primary key,
+    source text not null,
+    layer text not null check (layer in ('bronze', 'silver', 'gold')),
+    partition_key date not null,
+    status text not null default 'planned'
+    check (status in ('planned', 'audited', 'published', 'blocked', 'overtaken', 'abandoned')),
+    verdict text check (verdict in ('passed', 'warned', 'blocked')),
+    message text,
+    planned_at timestamptz not null default clock_timestamp(),
+    audited_at timestamptz,
+    ended_at timestamptz
+);
+create unique index if not exists run_open_idx on ops.run (source, layer, partition_key) where status in ('planned', 'audited');
+create index if not exists run_partition_idx on ops.run (source, layer, partition_key, run_id);
+create index if not exists run_published_idx on ops.run (source, layer, run_id) where status = 'published';
+comment on table ops.run is 'One row per attempt to make a layer for a partition. What it reads is pinned when it is planned.';
+comment on column ops.run.status is 'planned: being staged. audited: passed the gate. published. blocked: a hard rule was broken. overtaken: another run published meanwhile. abandoned: planned anew.';
+
+create table if not exists ops.publish (
+    publish_id bigint generated always as identity primary key,
+    run_id bigint not null references ops.run (run_id),
+    source text not null,
+    layer text not null,
+    table_name text not null,
+    partition_key date not null,
+    mode text not null check (mode in ('batch', 'revive', 'upsert', 'partition', 'late', 'rebuild', 'affected', 'full')),
+    status text not null default 'planned' check (status in ('planned', 'staged', 'published', 'closed')),
+    is_current boolean not null default false,
+    base_publish_id bigint references ops.publish (publish_id),
+    fingerprint text,
+    attempt uuid,
+    placement text check (placement in ('attach', 'merge', 'none')),
+    replaced_files text[] not null default '{}',
+    inserted_rows bigint,
+    updated_rows bigint,
+    deleted_rows bigint,
+    unchanged_rows bigint,
+    carried_rows bigint,
+    verdict text,
+    message text,
+    snapshot_id bigint,
+    sequence_number bigint,
+    planned_at timestamptz not null default clock_timestamp(),
+    staged_at timestamptz,
+    published_at timestamptz
+);
+create index if not exists publish_run_idx on ops.publish (run_id, table_name);
+create unique index if not exists publish_current_idx on ops.publish (layer, table_name) where is_current;
+create index if not exists publish_published_idx on ops.publish (layer, table_name, publish_id) where status = 'published';
+comment on table ops.publish is 'One row per table and run: the attempt to publish it. Published rows carry its id in _publish_id.';
+comment on column ops.publish.is_current is 'Readers see this state of the table.';
+comment on column ops.publish.base_publish_id is 'The state the difference was made to; publishing on another is refused.';
+comment on column ops.publish.attempt is 'The try that stages the table now; what an earlier try brings later is refused.';
+comment on column ops.publish.placement is 'How rows enter the warehouse: attach (they are the whole table or partition), merge, or none.';
+comment on column ops.publish.replaced_files is 'Lake files that this publish takes out of the table.';
+comment on column ops.publish.carried_rows is 'Unchanged rows that lay in a lake file with changed ones and were written to a new file with it.';
+comment on column ops.publish.snapshot_id is 'The Iceberg snapshot that readers of the lake see since.';
 
 create table if not exists ops.batch (
     batch_id uuid primary key,
@@ -9,53 +70,76 @@ create table if not exists ops.batch (
     source_hash text not null,
     size_bytes bigint not null,
     landed_at timestamptz not null,
+    bronze_publish_id bigint references ops.publish (publish_id),
+    silver_publish_id bigint references ops.publish (publish_id),
     superseded_by uuid references ops.batch (batch_id)
 );
-create index if not exists batch_table_name_idx on ops.batch (table_name, partition_key);
-comment on table ops.batch is 'One row per file of a delivery that bronze has published. batch_id is a UUIDv5 of source, table, object key and content hash.';
+create index if not exists batch_table_idx on ops.batch (table_name, partition_key);
+create index if not exists batch_pending_idx on ops.batch (source, partition_key) where bronze_publish_id is not null and silver_publish_id is null and superseded_by is null;
+comment on table ops.batch is 'One row per file of a delivery that a run has seen. batch_id is a UUIDv5 of source, table, object key and content hash.';
+comment on column ops.batch.bronze_publish_id is 'The publish that brought the batch to bronze; null until then.';
+comment on column ops.batch.silver_publish_id is 'The publish that took the batch to silver; null while it is pending.';
 comment on column ops.batch.superseded_by is 'The batch that replaced this one: the same key was delivered again with other bytes.';
 
-create table if not exists ops.publish (
-    publish_id bigint generated always as identity primary key,
-    source text not null,
-    layer text not null check (layer in ('bronze', 'silver', 'gold')),
+create table if not exists ops.accounted (
+    publish_id bigint not null references ops.publish (publish_id),
+    batch_id uuid not null,
     table_name text not null,
-    partition_key date not null,
-    run_partition_key date not null,
-    batch_id uuid,
-    lead_publish_id bigint,
-    mode text not null,
-    status text not null default 'planned'
-        check (status in ('planned', 'staged', 'blocked', 'published', 'abandoned')),
-    base_publish_id bigint,
     read_rows bigint,
     published_rows bigint,
     quarantined_rows bigint,
     duplicate_rows bigint,
-    inserted_rows bigint,
-    updated_rows bigint,
-    deleted_rows bigint,
-    unchanged_rows bigint,
-    verdict text,
-    message text,
-    consumed_by bigint,
-    fingerprint text,
-    details jsonb not null default '{}',
-    planned_at timestamptz not null default clock_timestamp(),
-    staged_at timestamptz,
-    published_at timestamptz,
+    is_published boolean not null default false,
+    primary key (publish_id, batch_id),
     constraint every_row_is_accounted_for check (
-        status <> 'published' or read_rows = published_rows + quarantined_rows + duplicate_rows
+        not is_published or coalesce(read_rows = published_rows + quarantined_rows + duplicate_rows, false)
     )
 );
-create index if not exists publish_target_idx on ops.publish (layer, table_name, status, partition_key);
-create index if not exists publish_pending_idx on ops.publish (source, layer) where consumed_by is null;
-comment on table ops.publish is 'One row per attempt to bring one batch (gold: one table) through one hop; a published row is the truth about what readers see.';
-comment on column ops.publish.run_partition_key is 'The partition whose run carries this hop; differs from partition_key when a run catches up on a missed event.';
-comment on column ops.publish.lead_publish_id is 'The publish whose id the written rows carry; differs from publish_id when several batches were merged at once.';
-comment on column ops.publish.base_publish_id is 'The newest publish of the table when these rows were staged; publishing on another base is refused.';
-comment on column ops.publish.consumed_by is 'The publish of the next layer that took these rows up; null means they are pending.';
-comment on column ops.publish.published_rows is 'Rows that made it through, changed or not: inserted + updated + unchanged rows of this batch.';
+comment on table ops.accounted is 'One row per batch and hop: what became of the rows that were read. Counted when staged, true once published.';
+
+create table if not exists ops.pinned_table (
+    run_id bigint not null references ops.run (run_id),
+    layer text not null,
+    table_name text not null,
+    publish_id bigint not null,
+    since_publish_id bigint,
+    snapshot_id bigint,
+    primary key (run_id, layer, table_name)
+);
+comment on table ops.pinned_table is 'One row per table that a run may read: the state it reads, whatever others publish meanwhile.';
+comment on column ops.pinned_table.since_publish_id is 'The state that the previous run of this layer has seen; what changed since is to be taken up.';
+
+create table if not exists ops.pinned_batch (
+    run_id bigint not null references ops.run (run_id),
+    batch_id uuid not null references ops.batch (batch_id),
+    is_new boolean not null,
+    primary key (run_id, batch_id)
+);
+comment on table ops.pinned_batch is 'One row per batch that a silver run reads; is_new: it has not been in silver yet.';
+
+create table if not exists ops.lake_file (
+    uri text primary key,
+    layer text not null,
+    table_name text not null,
+    publish_id bigint not null,
+    kind text not null check (kind in ('changed', 'carried', 'result', 'unit', 'metadata')),
+    status text not null default 'staged' check (status in ('staged', 'live', 'replaced')),
+    batch_id uuid,
+    partition_key date,
+    row_count bigint,
+    etag text,
+    sequence_number bigint,
+    replaced_by bigint,
+    recorded_at timestamptz not null default clock_timestamp()
+);
+create index if not exists lake_file_table_idx on ops.lake_file (layer, table_name, replaced_by);
+create index if not exists lake_file_publish_idx on ops.lake_file (publish_id);
+create index if not exists lake_file_batch_idx on ops.lake_file (batch_id) where batch_id is not null;
+create index if not exists lake_file_staged_idx on ops.lake_file (recorded_at) where status = 'staged';
+comment on table ops.lake_file is 'One row per object of the lake, recorded before it is written: nothing a killed task leaves behind is unknown.';
+comment on column ops.lake_file.kind is 'changed: rows this publish wrote. carried: unchanged rows out of a replaced file. result, unit: for the audit and the run only. metadata: of Iceberg.';
+comment on column ops.lake_file.sequence_number is 'Of the Iceberg snapshot that added the file.';
+comment on column ops.lake_file.replaced_by is 'The publish since which the file is not read any more.';
 
 create table if not exists ops.quarantine (
     publish_id bigint not null references ops.publish (publish_id),
@@ -70,6 +154,7 @@ comment on table ops.quarantine is 'Rows that a row rule refused, as landed, wit
 
 create table if not exists ops.quality_result (
     quality_result_id bigint generated always as identity primary key,
+    run_id bigint not null references ops.run (run_id),
     source text not null,
     layer text not null,
     partition_key date not null,
@@ -84,46 +169,33 @@ create table if not exists ops.quality_result (
     verdict text not null,
     checked_at timestamptz not null default clock_timestamp()
 );
-create index if not exists quality_result_run_idx
-on ops.quality_result (source, layer, partition_key, checked_at);
+create index if not exists quality_result_run_idx on ops.quality_result (run_id);
 comment on table ops.quality_result is 'The outcome of every rule of every gate, of blocked runs too.';
 
-create table if not exists ops.preimage (
+create table if not exists ops.agreement (
     publish_id bigint not null references ops.publish (publish_id),
-    table_name text not null,
-    record jsonb not null
+    part text not null check (part in ('changed', 'carried')),
+    warehouse_rows bigint,
+    lake_rows bigint,
+    warehouse_hash text,
+    lake_hash text,
+    primary key (publish_id, part)
 );
-create index if not exists preimage_table_name_idx on ops.preimage (table_name, publish_id);
-comment on table ops.preimage is 'ODS rows as they were before a publish updated or deleted them; gold needs them to know what else changed, and deletes them when it has.';
+comment on table ops.agreement is 'One row per publish and part: rows and summed row hashes, read back from both homes. Of carried rows: before and after.';
 
-create table if not exists ops.staged_file (
-    uri text primary key,
-    publish_id bigint not null,
-    recorded_at timestamptz not null default clock_timestamp()
+create table if not exists ops.turn (
+    source text not null,
+    layer text not null,
+    orchestrator_run text not null,
+    partition_key date not null,
+    is_held boolean not null default false,
+    asked_at timestamptz not null default clock_timestamp(),
+    primary key (source, layer, orchestrator_run)
 );
-comment on table ops.staged_file is 'Lake files written but not yet published; recorded before the write, so that a killed task leaves nothing unknown.';
+comment on table ops.turn is 'One row per orchestrator run that works on a layer (is_held) or waits for that.';
 
 create table if not exists ops.setting (
     name text primary key,
     value text not null
 );
 comment on table ops.setting is 'What the warehouse remembers about itself, such as the fingerprint of the contracts it was built from.';
-
-create unlogged table if not exists stage.agreement (
-    source text not null,
-    layer text not null,
-    publish_id bigint not null,
-    table_name text not null,
-    column_name text not null,
-    warehouse_value text,
-    lake_value text
-);
-comment on table stage.agreement is 'Row counts and column checksums of staged rows in both homes.';
-
-create unlogged table if not exists stage.query (
-    source text not null,
-    table_name text not null,
-    query text not null,
-    primary key (table_name)
-);
-comment on table stage.query is 'The gold queries of the running plan, their relations resolved.';

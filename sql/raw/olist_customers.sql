@@ -11,9 +11,9 @@ create table if not exists raw.olist_customers (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_customers add column if not exists customer_id text;
-alter table raw.olist_customers add column if not exists customer_unique_id text;
-alter table raw.olist_customers add column if not exists customer_zip_code_prefix text;
-alter table raw.olist_customers add column if not exists customer_city text;
-alter table raw.olist_customers add column if not exists customer_state text;
 comment on table raw.olist_customers is 'Customer records; each order has its own, the person is customer_unique_id. As landed, all text.';
+comment on column raw.olist_customers.customer_id is 'Customer record.';
+comment on column raw.olist_customers.customer_unique_id is 'The person, the same over all of their orders.';
+comment on column raw.olist_customers.customer_zip_code_prefix is 'First five digits of the address''s zip code.';
+comment on column raw.olist_customers.customer_city is 'City of the address, lower case, without accents.';
+comment on column raw.olist_customers.customer_state is 'Federal state, two letters (UF).';

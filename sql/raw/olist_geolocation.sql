@@ -11,9 +11,9 @@ create table if not exists raw.olist_geolocation (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_geolocation add column if not exists geolocation_zip_code_prefix text;
-alter table raw.olist_geolocation add column if not exists geolocation_lat text;
-alter table raw.olist_geolocation add column if not exists geolocation_lng text;
-alter table raw.olist_geolocation add column if not exists geolocation_city text;
-alter table raw.olist_geolocation add column if not exists geolocation_state text;
 comment on table raw.olist_geolocation is 'Coordinates seen for zip code prefixes; many per prefix, a fifth of them exact duplicates. As landed, all text.';
+comment on column raw.olist_geolocation.geolocation_zip_code_prefix is 'First five digits of a zip code.';
+comment on column raw.olist_geolocation.geolocation_lat is 'Latitude, degrees (WGS 84).';
+comment on column raw.olist_geolocation.geolocation_lng is 'Longitude, degrees (WGS 84).';
+comment on column raw.olist_geolocation.geolocation_city is 'City, as written by the source: with and without accents.';
+comment on column raw.olist_geolocation.geolocation_state is 'Federal state, two letters (UF).';

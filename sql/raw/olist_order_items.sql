@@ -13,11 +13,11 @@ create table if not exists raw.olist_order_items (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_order_items add column if not exists order_id text;
-alter table raw.olist_order_items add column if not exists order_item_id text;
-alter table raw.olist_order_items add column if not exists product_id text;
-alter table raw.olist_order_items add column if not exists seller_id text;
-alter table raw.olist_order_items add column if not exists shipping_limit_date text;
-alter table raw.olist_order_items add column if not exists price text;
-alter table raw.olist_order_items add column if not exists freight_value text;
 comment on table raw.olist_order_items is 'Items of orders: product, seller, price and freight. As landed, all text.';
+comment on column raw.olist_order_items.order_id is 'Order.';
+comment on column raw.olist_order_items.order_item_id is 'Number of the item within its order, from 1.';
+comment on column raw.olist_order_items.product_id is 'Product.';
+comment on column raw.olist_order_items.seller_id is 'Seller.';
+comment on column raw.olist_order_items.shipping_limit_date is 'Until when the seller has to hand the item to the carrier, Brazilian local time.';
+comment on column raw.olist_order_items.price is 'Price of the item, in BRL.';
+comment on column raw.olist_order_items.freight_value is 'Freight of the item, in BRL (an order''s freight is split over its items by the source).';

@@ -11,9 +11,9 @@ create table if not exists raw.olist_order_payments (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_order_payments add column if not exists order_id text;
-alter table raw.olist_order_payments add column if not exists payment_sequential text;
-alter table raw.olist_order_payments add column if not exists payment_type text;
-alter table raw.olist_order_payments add column if not exists payment_installments text;
-alter table raw.olist_order_payments add column if not exists payment_value text;
 comment on table raw.olist_order_payments is 'Payments of orders; one order may be paid in several ways. As landed, all text.';
+comment on column raw.olist_order_payments.order_id is 'Order.';
+comment on column raw.olist_order_payments.payment_sequential is 'Number of the payment within its order, from 1.';
+comment on column raw.olist_order_payments.payment_type is 'Means of payment.';
+comment on column raw.olist_order_payments.payment_installments is 'Instalments; 0 and 1 both mean paid at once.';
+comment on column raw.olist_order_payments.payment_value is 'Paid amount, in BRL; vouchers may pay 0.';

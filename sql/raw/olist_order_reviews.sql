@@ -13,11 +13,11 @@ create table if not exists raw.olist_order_reviews (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_order_reviews add column if not exists review_id text;
-alter table raw.olist_order_reviews add column if not exists order_id text;
-alter table raw.olist_order_reviews add column if not exists review_score text;
-alter table raw.olist_order_reviews add column if not exists review_comment_title text;
-alter table raw.olist_order_reviews add column if not exists review_comment_message text;
-alter table raw.olist_order_reviews add column if not exists review_creation_date text;
-alter table raw.olist_order_reviews add column if not exists review_answer_timestamp text;
 comment on table raw.olist_order_reviews is 'Reviews that customers wrote after delivery or after the promised date. As landed, all text.';
+comment on column raw.olist_order_reviews.review_id is 'Review; not unique by itself.';
+comment on column raw.olist_order_reviews.order_id is 'Order.';
+comment on column raw.olist_order_reviews.review_score is 'Stars, 1 to 5.';
+comment on column raw.olist_order_reviews.review_comment_title is 'Title, free text in Portuguese; may name people.';
+comment on column raw.olist_order_reviews.review_comment_message is 'Text, free text in Portuguese; may name people.';
+comment on column raw.olist_order_reviews.review_creation_date is 'Day the questionnaire was sent.';
+comment on column raw.olist_order_reviews.review_answer_timestamp is 'When it was answered, Brazilian local time.';

@@ -14,12 +14,12 @@ create table if not exists raw.olist_orders (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_orders add column if not exists order_id text;
-alter table raw.olist_orders add column if not exists customer_id text;
-alter table raw.olist_orders add column if not exists order_status text;
-alter table raw.olist_orders add column if not exists order_purchase_timestamp text;
-alter table raw.olist_orders add column if not exists order_approved_at text;
-alter table raw.olist_orders add column if not exists order_delivered_carrier_date text;
-alter table raw.olist_orders add column if not exists order_delivered_customer_date text;
-alter table raw.olist_orders add column if not exists order_estimated_delivery_date text;
 comment on table raw.olist_orders is 'Orders with their milestones, as the shop system knew them at the end of the delivery''s day. As landed, all text.';
+comment on column raw.olist_orders.order_id is 'Order.';
+comment on column raw.olist_orders.customer_id is 'The order''s customer record; one per order, so not a person (see customer_unique_id).';
+comment on column raw.olist_orders.order_status is 'Where the order stands.';
+comment on column raw.olist_orders.order_purchase_timestamp is 'Purchase, Brazilian local time.';
+comment on column raw.olist_orders.order_approved_at is 'Payment approved, Brazilian local time; empty when it was not.';
+comment on column raw.olist_orders.order_delivered_carrier_date is 'Handed to the carrier, Brazilian local time.';
+comment on column raw.olist_orders.order_delivered_customer_date is 'Received by the customer, Brazilian local time.';
+comment on column raw.olist_orders.order_estimated_delivery_date is 'The delivery date promised at purchase.';

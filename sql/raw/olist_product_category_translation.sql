@@ -8,6 +8,6 @@ create table if not exists raw.olist_product_category_translation (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_product_category_translation add column if not exists product_category_name text;
-alter table raw.olist_product_category_translation add column if not exists product_category_name_english text;
 comment on table raw.olist_product_category_translation is 'English names of the product categories; two categories have none. As landed, all text.';
+comment on column raw.olist_product_category_translation.product_category_name is 'Category in Portuguese.';
+comment on column raw.olist_product_category_translation.product_category_name_english is 'Category in English.';

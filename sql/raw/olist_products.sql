@@ -15,13 +15,13 @@ create table if not exists raw.olist_products (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_products add column if not exists product_id text;
-alter table raw.olist_products add column if not exists product_category_name text;
-alter table raw.olist_products add column if not exists product_name_lenght text;
-alter table raw.olist_products add column if not exists product_description_lenght text;
-alter table raw.olist_products add column if not exists product_photos_qty text;
-alter table raw.olist_products add column if not exists product_weight_g text;
-alter table raw.olist_products add column if not exists product_length_cm text;
-alter table raw.olist_products add column if not exists product_height_cm text;
-alter table raw.olist_products add column if not exists product_width_cm text;
 comment on table raw.olist_products is 'Products with category and measures of parcel and listing. As landed, all text.';
+comment on column raw.olist_products.product_id is 'Product.';
+comment on column raw.olist_products.product_category_name is 'Category in Portuguese; empty for some 600 products.';
+comment on column raw.olist_products.product_name_lenght is 'Length of the listing''s name, in characters.';
+comment on column raw.olist_products.product_description_lenght is 'Length of the listing''s description, in characters.';
+comment on column raw.olist_products.product_photos_qty is 'Number of photos in the listing.';
+comment on column raw.olist_products.product_weight_g is 'Weight, in grams; 0 for a few.';
+comment on column raw.olist_products.product_length_cm is 'Length of the parcel, in centimetres.';
+comment on column raw.olist_products.product_height_cm is 'Height of the parcel, in centimetres.';
+comment on column raw.olist_products.product_width_cm is 'Width of the parcel, in centimetres.';

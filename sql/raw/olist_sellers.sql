@@ -10,8 +10,8 @@ create table if not exists raw.olist_sellers (
     _source_line bigint not null,
     _ingested_at timestamptz not null
 ) partition by list (_batch_id);
-alter table raw.olist_sellers add column if not exists seller_id text;
-alter table raw.olist_sellers add column if not exists seller_zip_code_prefix text;
-alter table raw.olist_sellers add column if not exists seller_city text;
-alter table raw.olist_sellers add column if not exists seller_state text;
 comment on table raw.olist_sellers is 'Sellers and where they are. As landed, all text.';
+comment on column raw.olist_sellers.seller_id is 'Seller.';
+comment on column raw.olist_sellers.seller_zip_code_prefix is 'First five digits of the seller''s zip code.';
+comment on column raw.olist_sellers.seller_city is 'City, as the seller wrote it.';
+comment on column raw.olist_sellers.seller_state is 'Federal state, two letters (UF).';

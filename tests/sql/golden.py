@@ -1,4 +1,4 @@
-"""Runs golden cases: tiny inputs as CSV files, the real query, the expected rows, on a real engine.
+"""Runs golden cases: tiny inputs as CSV files, the real query, the expected rows.
 
 A case is a folder. Its files:
 
@@ -17,37 +17,18 @@ An empty field is NULL, ``""`` is an empty text. A file with an unknown name or 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Protocol
 
-import sqlglot
-from sqlglot import exp
+import duckdb
 
-from lakehouse.compile.refs import references, rewrite
-from lakehouse.contract.gold import GoldModel
-from lakehouse.contract.project import Project
+from lakehouse.compile.gold_tables import gold_query
+from lakehouse.compile.refs import LOGICAL_SCHEMAS, references
+from lakehouse.contract import GoldModel, Project, TableContract
 
 HERE = Path(__file__).parent / "gold"
-_SCHEMA = "golden"
 _OTHER_FILES = {"case.md", "delivery.csv", "expected.csv", "staged.csv"}
-
-
-class Engine(Protocol):
-    """A SQL engine with an empty schema ``golden``."""
-
-    dialect: str
-
-    def run(self, sql: str) -> None:
-        """Run a statement."""
-
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
-        """Run a query and return its rows."""
-
-    def load(self, relation: str, columns: Sequence[str], types: Sequence[str], path: Path) -> None:
-        """Append a CSV file with a header to these columns of a relation."""
 
 
 @cache
@@ -56,22 +37,17 @@ def project() -> Project:
     return Project.load()
 
 
-@cache
-def output_types(table: str) -> dict[str, str]:
-    """Column → Postgres type of a gold table, from the casts of its SELECT."""
-    tree = sqlglot.parse_one(project().gold[table].sql, dialect="postgres", into=exp.Select)
-    uncast = [column.alias_or_name for column in tree.selects if not isinstance(column.unalias(), exp.Cast)]
-    if uncast:
-        raise ValueError(f"{table}: cast every output column; these are not: {uncast}")
-    return {column.alias: column.unalias().args["to"].sql("postgres") for column in tree.selects}
+def types_of(table: TableContract) -> dict[str, str]:
+    """Column → type of a table."""
+    return {column.name: column.type.sql for column in table.columns}
 
 
 def unit_types(source: str, unit: str) -> dict[str, str]:
     """The one column of ``affected.<unit>``, with the type it has in the tables that are recomputed by it."""
     types = {
-        output_types(m.table)[m.scope]
+        m.column(m.scope).type.sql
         for m in project().models(source)
-        if m.affected_by == unit and m.scope is not None
+        if m.unit == unit and m.scope is not None
     }
     if len(types) != 1:
         raise ValueError(f"unit {unit} of {source} needs one type, has {types or 'no table'}")
@@ -102,16 +78,26 @@ class Case:
     @property
     def source(self) -> str:
         """The source whose units are concerned."""
-        return self.folder.parent.parent.name if self.is_unit else project().gold[self.subject].source
+        return self.folder.parent.parent.name if self.is_unit else self.model.source
 
     @property
     def model(self) -> GoldModel:
         """The gold model under test."""
         return project().gold[self.subject]
 
+    @property
+    def query(self) -> str:
+        """The query under test, as a run executes it."""
+        return project().affected_sql(self.source, self.subject) if self.is_unit else gold_query(self.model)
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Column → type of the query's result."""
+        return unit_types(self.source, self.subject) if self.is_unit else types_of(self.model)
+
     @cached_property
     def files(self) -> dict[str, Path]:
-        """Logical relation → CSV file.
+        """Relation → CSV file.
 
         Raises:
             ValueError: a file whose name means nothing.
@@ -133,7 +119,7 @@ class Case:
 
 
 def columns_of(case: Case, relation: str) -> dict[str, str]:
-    """Column → type of a logical relation.
+    """Column → type of a relation.
 
     Raises:
         ValueError: there is no such relation.
@@ -142,11 +128,11 @@ def columns_of(case: Case, relation: str) -> dict[str, str]:
     if relation == "delivery":
         return {"partition_key": "date"}
     if relation == "staged":
-        return output_types(case.subject)
+        return types_of(case.model)
     if schema in ("ods", "changed") and table in project().contracts:
-        return {column.name: column.type.sql for column in project().contracts[table].columns}
+        return types_of(project().contracts[table])
     if schema == "gold" and table in project().gold:
-        return output_types(table)
+        return types_of(project().gold[table])
     if schema == "affected" and table:
         return unit_types(case.source, table)
     raise ValueError(f"{case.name}: no relation is called {relation!r}; see the list in {__name__}")
@@ -159,77 +145,69 @@ def all_cases() -> list[Case]:
 
 
 class Run:
-    """One case on one engine. Relations are made when a query first needs them."""
+    """One case in a database of its own. Relations are made when a query first needs them."""
 
-    def __init__(self, case: Case, engine: Engine) -> None:
+    def __init__(self, case: Case) -> None:
         self.case = case
-        self.engine = engine
+        self.connection = duckdb.connect()
         self.made: set[str] = set()
         self.has_changes = any(relation.startswith("changed.") for relation in case.files)
+        for schema in sorted(LOGICAL_SCHEMAS):
+            self.connection.execute(f"create schema {schema}")
 
-    def physical(self, relation: str) -> str:
-        """Make the relation if it is not there yet; return its name in the engine."""
-        name = f"{_SCHEMA}.{relation.replace('.', '__')}"
-        if relation not in self.made:
-            self.made.add(relation)
-            self._make(relation, name)
-        return name
+    def query(self, sql: str, relation: str) -> None:
+        """Make what a query reads, run it as it is written, and keep its rows."""
+        for needed in sorted(references(sql)):
+            self.make(needed)
+        self.connection.execute(f"create table {relation} as {sql}")
 
-    def _make(self, relation: str, name: str) -> None:
+    def make(self, relation: str) -> None:
+        """Make a relation if it is not there yet."""
+        if relation in self.made:
+            return
+        self.made.add(relation)
         schema, _, table = relation.partition(".")
         if relation == "delivery":
-            self.fill(relation, name, self.case.folder / "delivery.csv")
+            self.fill(relation, self.case.folder / "delivery.csv")
         elif relation in self.case.files:
-            self.fill(relation, name, self.case.files[relation])
+            self.fill(relation, self.case.files[relation])
         elif schema == "changed" and not self.has_changes:
-            self.engine.run(f"create table {name} as select * from {self.physical(f'ods.{table}')}")
+            self.query(f"select * from ods.{table}", relation)
         elif schema == "affected":
-            self.materialise(project().affected_sql(self.case.source, table), name)
+            self.query(project().affected_sql(self.case.source, table), relation)
         elif relation == "staged":
-            self.materialise(self.case.model.sql, name)
+            path = self.case.folder / "staged.csv"
+            self.fill(relation, path) if path.exists() else self.query(self.case.query, relation)
         else:
-            self.fill(relation, name, None)
+            self.fill(relation, None)
 
-    def fill(self, relation: str, name: str, path: Path | None) -> None:
+    def fill(self, relation: str, path: Path | None) -> None:
         """Create a relation from a file; without one it is empty."""
         types = columns_of(self.case, relation)
-        self.create(name, types)
-        if path is not None:
-            header = csv_header(path)
-            unknown = [column for column in header if column not in types]
-            if unknown:
-                raise ValueError(f"{self.case.name}/{path.name}: {relation} has no columns {unknown}")
-            self.engine.load(name, header, [types[column] for column in header], path)
-
-    def create(self, name: str, types: dict[str, str]) -> None:
-        """Create an empty table."""
         columns = ", ".join(f"{column} {sql_type}" for column, sql_type in types.items())
-        ddl = f"create table {name} ({columns})"
-        self.engine.run(sqlglot.transpile(ddl, read="postgres", write=self.engine.dialect)[0])
+        self.connection.execute(f"create table {relation} ({columns})")
+        if path is not None:
+            self.connection.execute(f"insert into {relation} by name {self.rows(path, types)}")
 
-    def materialise(self, sql: str, name: str) -> None:
-        """Run a query as it is written, over the case's relations, and keep its rows."""
-        self.engine.run(f"create table {name} as {self.rewritten(sql)}")
-
-    def rewritten(self, sql: str) -> str:
-        """The query with its logical names replaced, in the engine's dialect."""
-        for relation in sorted(references(sql)):
-            self.physical(relation)
-        return rewrite(sql, self.physical, to=self.engine.dialect)
+    def rows(self, path: Path, types: dict[str, str]) -> str:
+        """A query of the rows of a CSV file."""
+        header = csv_header(path)
+        unknown = [column for column in header if column not in types]
+        if unknown:
+            raise ValueError(f"{self.case.name}/{path.name}: unknown columns {unknown}")
+        texts = ", ".join(f"'{column}': 'varchar'" for column in header)
+        casts = ", ".join(f"cast({column} as {types[column]}) as {column}" for column in header)
+        return (
+            f"select {casts} from read_csv('{path.as_posix()}', columns = {{{texts}}}, header = true, delim = ',', "
+            "quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false, auto_detect = false)"
+        )
 
     def difference(self, actual: str, expected: Path, types: dict[str, str]) -> str:
         """What is missing from, and what is too much in, a relation; empty when it is as expected."""
         header = csv_header(expected)
-        unknown = [column for column in header if column not in types]
-        if unknown:
-            raise ValueError(f"{self.case.name}/{expected.name}: unknown columns {unknown}")
-        wanted = f"{_SCHEMA}.wanted_{expected.stem.replace('.', '_')}"
-        self.create(wanted, {column: types[column] for column in header})
-        self.engine.load(wanted, header, [types[column] for column in header], expected)
-        columns = ", ".join(header)
-        rows = self.engine.rows
-        missing = rows(f"select {columns} from {wanted} except all select {columns} from {actual}")
-        surplus = rows(f"select {columns} from {actual} except all select {columns} from {wanted}")
+        wanted, got = self.rows(expected, types), f"select {', '.join(header)} from {actual}"
+        missing = self.connection.execute(f"({wanted}) except all ({got})").fetchall()
+        surplus = self.connection.execute(f"({got}) except all ({wanted})").fetchall()
         lines = [f"missing:    {row}" for row in missing] + [f"unexpected: {row}" for row in surplus]
         return "\n".join([f"columns:    {tuple(header)}", *lines]) if lines else ""
 

@@ -1,110 +1,37 @@
-"""Every gold query on its golden cases, on Postgres and on DuckDB. What a case is made of: see ``golden``."""
+"""Every gold query on its golden cases, as a run executes it. What a case is made of: see ``golden``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import cast
 
-import duckdb
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection
-from sqlglot import transpile
+from sqlglot import exp
 
-from lakehouse.compile.refs import references
-from lakehouse.stack.postgres import PostgresServer, create_database
+from lakehouse.compile.gold_tables import gold_query
+from lakehouse.compile.refs import parse, references
+from lakehouse.contract.reader import ALL
 
-from .golden import Case, Engine, Run, all_cases, output_types, project, unit_types
+from .golden import Case, Run, all_cases, project
 
 CASES = all_cases()
 
 
-class PostgresEngine:
-    """A transaction that is rolled back."""
-
-    dialect = "postgres"
-
-    def __init__(self, connection: Connection) -> None:
-        self.cursor = connection.cursor()
-        self.run("create schema golden")
-
-    def run(self, sql: str) -> None:
-        self.cursor.execute(sql)
-
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
-        self.cursor.execute(sql)
-        return self.cursor.fetchall()
-
-    def load(self, relation: str, columns: Sequence[str], types: Sequence[str], path: Path) -> None:
-        with path.open(encoding="utf-8") as file:
-            self.cursor.copy_expert(
-                f"copy {relation} ({', '.join(columns)}) from stdin (format csv, header match)", file
-            )
-
-
-class DuckdbEngine:
-    """A database in memory."""
-
-    dialect = "duckdb"
-
-    def __init__(self) -> None:
-        self.connection = duckdb.connect()
-        self.run("create schema golden")
-
-    def run(self, sql: str) -> None:
-        self.connection.execute(sql)
-
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
-        return self.connection.execute(sql).fetchall()
-
-    def load(self, relation: str, columns: Sequence[str], types: Sequence[str], path: Path) -> None:
-        casts = [f"cast({name} as {sql_type})" for name, sql_type in zip(columns, types, strict=True)]
-        typed = transpile(f"select {', '.join(casts)}", read="postgres", write="duckdb")[0]
-        named = ", ".join(f"'{column}': 'varchar'" for column in columns)
-        self.run(
-            f"insert into {relation} ({', '.join(columns)}) {typed} from read_csv("
-            f"'{path.as_posix()}', columns = {{{named}}}, header = true, delim = ',', quote = '\"', "
-            "escape = '\"', nullstr = '', allow_quoted_nulls = false, auto_detect = false)"
-        )
-
-
-@pytest.fixture(scope="session")
-def golden_database(pg_server: PostgresServer) -> str:
-    """DSN of a database that golden cases share, each in a transaction of its own."""
-    create_database(pg_server, "golden", "postgres")
-    return pg_server.dsn(database="golden")
-
-
-@pytest.fixture(params=["postgres", "duckdb"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    if request.param == "duckdb":
-        yield DuckdbEngine()
-        return
-    connection = psycopg2.connect(request.getfixturevalue("golden_database"))
-    yield PostgresEngine(connection)
-    connection.rollback()
-    connection.close()
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Case, engine: Engine) -> None:
-    run = Run(case, engine)
+def test_case(case: Case) -> None:
+    run = Run(case)
     problems = []
-    expected = case.folder / "expected.csv"
     if case.is_unit:
-        run.materialise(project().affected_sql(case.source, case.subject), "golden.result")
-        problems.append(run.difference("golden.result", expected, unit_types(case.source, case.subject)))
+        run.query(case.query, "result")
+        problems.append(run.difference("result", case.folder / "expected.csv", case.types))
     elif (case.folder / "staged.csv").exists():
-        run.made.add("staged")
-        run.fill("staged", "golden.staged", case.folder / "staged.csv")
         assert case.broken, "staged.csv is audited by broken.<rule>.csv"
     else:
-        problems.append(run.difference(run.physical("staged"), expected, output_types(case.subject)))
+        run.make("staged")
+        problems.append(run.difference("staged", case.folder / "expected.csv", case.types))
     rules = {rule.name: rule for rule in case.model.rules} if case.broken else {}
     for name, path in case.broken.items():
-        run.materialise(rules[name].arguments["query"], f"golden.broken_{name}")
-        types = {column: output_types(case.subject)[column] for column in case.model.key}
-        problems.append(run.difference(f"golden.broken_{name}", path, types))
+        run.query(rules[name].arguments["query"], f"broken_{name}")
+        problems.append(run.difference(f"broken_{name}", path, {k: case.types[k] for k in case.model.key}))
     assert not any(problems), "\n".join(problem for problem in problems if problem)
 
 
@@ -120,17 +47,15 @@ def test_table_has_a_case(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", sorted(project().gold))
-def test_header_describes_the_query(table: str) -> None:
+def test_query_has_the_columns_of_its_contract(table: str) -> None:
     model = project().gold[table]
-    assert list(output_types(table)) == list(model.columns)
-    assert model.affected_by == "all" or f"affected.{model.affected_by}" in references(model.sql)
-    assert set(model.references) <= set(model.columns)
-    for target in model.references.values():
-        _, other, column = target.split(".")
-        assert column in project().gold[other].columns
+    wanted = [column.name for column in model.columns]
+    assert sorted(cast(exp.Query, parse(model.sql)).named_selects) == sorted(wanted)
+    assert cast(exp.Query, parse(gold_query(model))).named_selects == wanted
+    assert model.unit == ALL or f"affected.{model.unit}" in references(model.sql)
 
 
-UNITS = sorted({(m.source, m.affected_by) for m in project().gold.values() if m.affected_by != "all"})
+UNITS = sorted({(m.source, m.unit) for m in project().gold.values() if m.unit != ALL})
 
 
 @pytest.mark.parametrize(("source", "unit"), UNITS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from lakehouse.contract import ColumnType, Project
+from lakehouse.contract import ColumnType, GoldModel, Project
 from lakehouse.contract.reader import parse_type, read_contract
 from lakehouse.errors import ContractError
 
@@ -61,7 +63,7 @@ def test_what_the_flow_needs_is_declared() -> None:
         "customer_unique_id",
     }
     avazu = Project.load().contracts["avazu_impressions"]
-    assert (avazu.compute_home, avazu.partition_column) == ("lake", "hour")
+    assert avazu.partition_column == "hour"
     assert avazu.column("id").type == ColumnType("numeric", 20, 0)
 
 
@@ -121,9 +123,6 @@ def test_mistakes_are_answered(document: dict[str, Any], tmp_path: Path) -> None
         lambda d: d["customProperties"].append({"property": "keepFor", "value": 1})
     )
     assert "lacks fileName" in spoiled(lambda d: d["customProperties"].remove(custom(d, "fileName")))
-    assert "Write warehouse (Postgres) or lake (DuckDB)" in spoiled(
-        lambda d: custom(d, "computeHome").update(value="spark")
-    )
     assert "unknown physicalType 'varchar'" in spoiled(lambda d: prop(d).update(physicalType="varchar"))
     assert "Write logicalType: timestamp" in spoiled(lambda d: prop(d, 3).update(logicalType="string"))
     assert "Call the table 'olist_orders'" in spoiled(lambda d: d["schema"][0].update(physicalName="orders"))
@@ -140,7 +139,139 @@ def test_mistakes_are_answered(document: dict[str, Any], tmp_path: Path) -> None
     assert "Write table.column" in spoiled(
         lambda d: prop(d, 1)["relationships"][0].update(to="olist_customers")
     )
+    assert "Write hard or soft" in spoiled(
+        lambda d: prop(d, 1)["relationships"][0].update(
+            customProperties=[{"property": "severity", "value": "row"}]
+        )
+    )
     assert "severity" in spoiled(lambda d: prop(d)["quality"][0].update(severity="error"))
+
+
+def test_what_a_computed_table_declares() -> None:
+    gold = Project.load().gold
+    for model in gold.values():
+        assert model.key and model.description and model.grain and model.sql
+        assert all(c.description for c in model.columns)
+        assert all(model.column(k).required for k in model.key)
+        assert model.scope is None or model.column(model.scope)
+    orders = gold["fact_order"]
+    assert (orders.source, orders.unit, orders.scope) == ("olist", "order_id", "order_id")
+    assert orders.column("customer_key").pii == "pseudonym"
+    assert {(c.name, r.table, r.severity) for c, r in orders.references} >= {
+        ("customer_key", "dim_customer", "hard"),
+        ("delivered_date", "dim_date", "hard"),
+    }
+    assert gold["dim_customer"].personal == {"zip_code_prefix", "city"}
+
+
+def test_mistakes_in_a_computed_table_are_answered(tmp_path: Path) -> None:
+    text = (ROOT / "contracts/gold/customer_rfm.yaml").read_text(encoding="utf-8")
+
+    def spoiled(change: Callable[[dict[str, Any]], Any]) -> str:
+        fresh: dict[str, Any] = yaml.safe_load(text)
+        change(fresh)
+        return str(refusal(fresh, tmp_path))
+
+    assert "lacks unit" in spoiled(lambda d: d["customProperties"].remove(custom(d, "unit")))
+    assert "unknown customProperties fileName" in spoiled(
+        lambda d: d["customProperties"].append({"property": "fileName", "value": "x.csv"})
+    )
+    assert "has no column 'order_id'" in spoiled(lambda d: custom(d, "unit").update(value="order_id"))
+    assert "scope has no meaning where unit is all" in spoiled(
+        lambda d: (
+            custom(d, "unit").update(value="all"),
+            d["customProperties"].append({"property": "scope", "value": "customer_unique_id"}),
+        )
+    )
+    assert "cannot go to quarantine" in spoiled(
+        lambda d: d["schema"][0]["properties"][4].update(
+            quality=[
+                {
+                    "name": "order_count_is_given",
+                    "description": "There is a count.",
+                    "metric": "nullValues",
+                    "mustBe": 0,
+                    "severity": "row",
+                }
+            ]
+        )
+    )
+    assert "partitioned has no meaning" in spoiled(
+        lambda d: d["schema"][0]["properties"][1].update(partitioned=True)
+    )
+    assert "slaProperties has no meaning" in spoiled(
+        lambda d: d.update(slaProperties=[{"property": "retention", "value": 1, "unit": "d"}])
+    )
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A project of its own, to be spoiled."""
+    for part in ("contracts", "sql"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize("lost", ["contracts/gold/kpi_daily.yaml", "sql/gold/kpi_daily.sql"])
+def test_a_computed_table_has_a_contract_and_a_query(copied: Path, lost: str) -> None:
+    (copied / lost).unlink()
+    with pytest.raises(ContractError, match=r"contracts/gold/kpi_daily.yaml and sql/gold/kpi_daily.sql"):
+        Project.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "says"),
+    [
+        (
+            "sql/gold/fact_order.sql",
+            "from affected_orders as",
+            "from gold.kpi_daily as",
+            "Circular gold tables",
+        ),
+        (
+            "sql/gold/dim_date.sql",
+            "from parts",
+            "from gold.dim_day",
+            "reads gold.dim_day, which has no contract",
+        ),
+        ("sql/gold/dim_date.sql", "from parts", "from ods.orders", "reads ods.orders, which has no contract"),
+        ("contracts/gold/kpi_daily.yaml", "to: dim_date.", "to: dim_day.", "points to dim_day"),
+        (
+            "contracts/gold/kpi_daily.yaml",
+            "to: dim_date.calendar_date",
+            "to: dim_date.day",
+            "no column 'day'",
+        ),
+        ("contracts/gold/kpi_daily.yaml", "to: dim_date.", "to: olist_orders.", "points to olist_orders"),
+        ("contracts/gold/kpi_daily.yaml", "domain: gold", "domain: olist", "unknown customProperties"),
+        ("contracts/gold/kpi_daily.yaml", "value: olist", "value: shop", "names source shop"),
+        ("contracts/olist/orders.yaml", "domain: olist", "domain: shop", "Call the table 'shop_orders'"),
+    ],
+)
+def test_tables_that_contradict_each_other(copied: Path, path: str, old: str, new: str, says: str) -> None:
+    edit(copied / path, old, new)
+    with pytest.raises(ContractError) as caught:
+        Project.load(copied)
+    assert says in caught.value.message + caught.value.hint
+
+
+def test_files_that_are_called_otherwise(copied: Path) -> None:
+    for path in ("contracts/gold/kpi_daily.yaml", "sql/gold/kpi_daily.sql"):
+        (copied / path).rename((copied / path).with_stem("headlines"))
+    with pytest.raises(ContractError, match="call the table headlines"):
+        Project.load(copied)
+
+
+def test_models_are_told_apart_by_their_domain() -> None:
+    model = read_contract(ROOT / "contracts/gold/dim_date.yaml", "select 1")
+    assert isinstance(model, GoldModel)
+    assert model.sql == "select 1"
 
 
 @pytest.mark.parametrize(

@@ -1,155 +1,179 @@
-"""The conform SQL: from RAW text to typed, deduplicated rows with the reasons of those that are refused.
+"""The conform SQL: from RAW text to typed rows, with the reasons of those that are refused and their rank.
 
-One sqlglot tree per contract, written for Postgres and for DuckDB. Both must give identical rows, so nothing
-is left to an engine's taste: a value is first held against a pattern that both read alike, then cast by the
-engine's own checked cast (``pg_input_is_valid`` / ``try_cast``), which only has the calendar and ranges left
-to judge.
+One query per contract, in DuckDB's dialect. It reads the relation ``raw_input``: RAW columns (text) with
+``_batch_id``, ``_source_line`` (together unique) and ``_delivery`` (the batch's date). It returns every row read
+once: the contract's columns, ``_batch_id``, ``_source_line``, ``_delivery``, ``_reasons`` ('' when the row is
+fine) and ``_rank``: 1 for the row that wins its key (the later delivery, then the later line, then the first
+batch id), null for refused rows, which do not compete. Rows of tables of events compete within their delivery.
 
-The query reads the relation ``raw_input``: RAW columns (text) with ``_batch_id``, ``_source_line`` and
-``_delivery`` (the batch's date). It returns all rows read: the contract's columns, ``_batch_id``,
-``_source_line``, ``_delivery``, ``_reasons`` ('' when the row is fine) and ``_rank`` (1 for the row that wins
-its key; the later delivery wins, then the later line).
+White space around a text is no part of it, and nothing but white space is no value. What is left must be written
+as its type is: the engine's own cast takes ``1.5``, ``1_000`` or ``0x1F`` for an integer and ``infinity`` for a
+time, so a pattern comes first, and the cast has only the calendar and ranges left to judge.
+
+The shape of the query is its speed. Patterns are what costs, so numbers, the most of an event, are first cast as
+they are (DuckDB casts a dictionary once) and only held against a pattern when the value is not written back as it
+was read; a text is only trimmed when it begins or ends with something else than a visible ASCII character; reasons
+are only put together for refused rows; and only keys that occur again are ranked. Nothing is materialized: judging
+a row twice, when its key occurs again, costs less than keeping all rows.
+
+Spark runs it through sqlglot once ``not materialized`` is left out.
 """
 
 from __future__ import annotations
 
-import sqlglot
-from sqlglot import exp
+from collections.abc import Iterator
 
+from lakehouse.compile.conditions import broken
 from lakehouse.compile.ddl import banner, literal
-from lakehouse.contract import Column, ColumnType, Contract, Rule
+from lakehouse.contract import Column, ColumnType, Contract
 
-DIALECTS = ("postgres", "duckdb")
-#: No bounds on the digits: the casts judge ranges, and Postgres matches `+` three times faster than `{1,10}`.
-_WHOLE = "^[+-]?[0-9]+$"
+#: What Unicode calls white space, and two that only look like nothing: zero-width space and byte-order mark.
+_SPACE = r"\pZ\t-\r\x{85}\x{200B}\x{FEFF}"
+#: Types whose values have one usual way to be written, which is tried first.
+_EXACT = ("smallint", "integer", "bigint", "numeric")
+_YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?"
+#: A day may carry a time of day, which is dropped: where clocks go forward at midnight, a source may write
+#: 01:00:00 for a day.
+_MOMENT = f"^{_YEAR}-[0-9]{{2}}-[0-9]{{2}}([ T]{_TIME})?$"
 _PATTERNS = {
-    "smallint": _WHOLE,
-    "integer": _WHOLE,
-    "bigint": _WHOLE,
     "double": "^[+-]?[0-9]{1,15}([.][0-9]{1,20})?([eE][+-]?[0-9][0-9]?)?$",
     "boolean": "^(true|false)$",
+    "timestamp": _MOMENT,
+    "date": _MOMENT,
 }
-#: Source formats that are rewritten to ISO before the cast.
+#: Source formats: the pattern of the text, and the text in the words of its type.
 _FORMATS = {
-    "yyMMddHH": "'20' || substring({0}, 1, 2) || '-' || substring({0}, 3, 2) || '-' || substring({0}, 5, 2)"
-    " || ' ' || substring({0}, 7) || ':00:00'",
+    "yyMMddHH": (
+        "^[0-9]{6}([01][0-9]|2[0-3])$",
+        "concat('20', substring({0}, 1, 2), '-', substring({0}, 3, 2), '-', substring({0}, 5, 2),"
+        " ' ', substring({0}, 7, 2), ':00:00')",
+    ),
 }
+_TECHNICAL = ("_batch_id", "_source_line", "_delivery")
 
 
-def conform_sql(contract: Contract, dialect: str) -> str:
-    """The conform query of a table for one engine (see the module for its input and output)."""
-    tree = sqlglot.parse_one(_query(contract), dialect="postgres")
-    if dialect == "postgres":
-        tree = tree.transform(_checked_cast)
-    return banner(contract) + tree.sql(dialect=dialect, pretty=True) + "\n"
+def conform_sql(contract: Contract) -> str:
+    """The conform query of a table (see the module for its input and output)."""
+    landed = [item for column in contract.columns for item in _landed(column)]
+    typed = [item for column in contract.columns for item in _typed(column)]
+    refused, reasons = zip(*_judged(contract), strict=True)
+    key = (*contract.key, "_delivery") if contract.partition_column else contract.key
+    return f"""{banner(contract)}\
+with landed as not materialized (
+    select
+        {_lines(8, *landed, *_TECHNICAL)}
+    from raw_input
+),
+typed as not materialized (
+    select
+        {_lines(8, *typed, *_TECHNICAL)}
+    from landed
+),
+judged as not materialized (
+    select
+        {_lines(8, *(c.name for c in contract.columns), *_TECHNICAL)},
+        case
+            when
+                {_lines(16, *refused, between=" or")}
+            then concat_ws(
+                ', ',
+                {_lines(16, *reasons)}
+            )
+            else ''
+        end as _reasons
+    from typed
+),
+repeated as not materialized (
+    select {", ".join(key)} from judged group by {", ".join(key)} having count(*) > 1
+),
+ranked as not materialized (
+    select
+        _batch_id,
+        _source_line,
+        row_number() over (
+            partition by {", ".join(key)} order by _delivery desc, _source_line desc, _batch_id
+        ) as _rank
+    from judged
+    inner join repeated using ({", ".join(key)})
+    where _reasons = ''
+)
+select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+from judged
+left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line
+"""
 
 
-def _query(contract: Contract) -> str:
-    """The query in Postgres' words, with ``try_cast`` where the engines differ.
+def _lines(indent: int, *items: str, between: str = ",") -> str:
+    """Items one below the other; the first is indented where the text is put."""
+    return f"{between}\n{' ' * indent}".join(items)
 
-    Materialized, or Postgres would work out every value again wherever it is named: five times slower.
-    """
-    technical = "_batch_id, _source_line, _delivery"
-    names = ", ".join(c.name for c in contract.columns)
-    cleaned = ", ".join(f"nullif(trim(both ' ' from {c.raw_name}), '') as {c.name}" for c in contract.columns)
-    typed = ", ".join(
-        f"{_typed(c)} as {c.name}" + ("" if c.type.name == "text" else f", {c.name} as {c.name}__text")
-        for c in contract.columns
+
+def _landed(column: Column) -> Iterator[str]:
+    """The text that a column is read from; a number's as it is, with what a plain cast makes of it."""
+    name, raw = column.name, column.raw_name
+    if column.type.name == "text":
+        yield f"{_trimmed(raw)} as {name}"
+    elif column.type.name in _EXACT:
+        yield f"{raw} as {name}__text"
+        yield f"try_cast({raw} as {column.type.sql}) as {name}"
+    else:
+        yield f"{_trimmed(raw)} as {name}__text"
+
+
+def _trimmed(raw: str) -> str:
+    """A text without the white space around it; null when nothing is left."""
+    return (
+        f"case when unicode({raw}) between 33 and 126 and unicode(reverse({raw})) between 33 and 126 then {raw}"
+        f" else nullif(regexp_replace({raw}, '^[{_SPACE}]+|[{_SPACE}]+$', '', 'g'), '') end"
     )
-    reasons = ", ".join(_reasons(contract))
-    key = ", ".join(contract.key)
-    return f"""
-        with cleaned as materialized (select {cleaned}, {technical} from raw_input),
-        typed as materialized (select {typed}, {technical} from cleaned),
-        judged as materialized (select {names}, {technical}, concat_ws(', ', {reasons}) as _reasons from typed)
-        select {names}, {technical}, _reasons,
-            row_number() over (
-                partition by _reasons = '', {key}
-                order by _delivery desc, _source_line desc, _batch_id
-            ) as _rank
-        from judged
-    """
 
 
-def _typed(column: Column) -> str:
-    name, kind = column.name, column.type
+def _typed(column: Column) -> Iterator[str]:
+    """The value, and the text it was read from as far as reasons need it."""
+    name, kind, text = column.name, column.type, f"{column.name}__text"
     if kind.name == "text":
-        return name
-    if kind.name in ("timestamp", "date"):
-        return _typed_time(name, kind, column.source_format)
-    return f"case when {_matches(name, _pattern(kind))} then try_cast({name} as {kind.sql}) end"
+        yield name
+        return
+    if kind.name in _EXACT:
+        number = f"regexp_extract({text}, '^[{_SPACE}]*({_number(kind)})[{_SPACE}]*$', 1)"
+        value = (
+            f"case when cast({name} as text) = {text} then {name} else try_cast({number} as {kind.sql}) end"
+        )
+    else:
+        pattern, iso = (
+            _FORMATS[column.source_format] if column.source_format else (_PATTERNS[kind.name], "{0}")
+        )
+        cast = f"try_cast({iso.format(text)} as {'timestamp' if kind.name == 'date' else kind.sql})"
+        cast = f"cast({cast} as date)" if kind.name == "date" else cast
+        value = f"case when regexp_matches({text}, {literal(pattern)}) then {cast} end"
+    yield f"{value} as {name}"
+    yield text
 
 
-def _typed_time(name: str, kind: ColumnType, source_format: str | None) -> str:
-    """A time is accepted when it is written as both engines write it back: no taste, no `24:00`, no `today`.
-
-    A day may carry a time of day, which is dropped: where clocks go forward at midnight, a source may write
-    01:00:00 for a day.
-    """
-    value = f"({_FORMATS[source_format].format(name)})" if source_format else name
-    time = f"try_cast({value} as timestamp)"
-    # Words such as `infinity` are times to both engines; a year has four digits.
-    written = (
-        f"{name} >= '0' and {name} < ':' and (length({value}) in (10, 19) "
-        f"or {_matches(value, '^.{19}[.][0-9]{1,6}$')})"
-    )
-    to_second = f"least(length({value}), 19)"
-    same = f"substring(cast({time} as text), 1, {to_second}) = replace(substring({value}, 1, 19), 'T', ' ')"
-    outcome = time if kind.name == "timestamp" else f"cast({time} as date)"
-    return f"case when {written} and {same} then {outcome} end"
+def _number(kind: ColumnType) -> str:
+    """No bounds on the digits before the point: the cast judges ranges."""
+    return "[+-]?[0-9]+" + (f"([.][0-9]{{1,{kind.scale}}})?" if kind.scale else "")
 
 
-def _pattern(kind: ColumnType) -> str:
-    if kind.name != "numeric":
-        return _PATTERNS[kind.name]
-    return f"^[+-]?[0-9]+([.][0-9]{{1,{kind.scale}}})?$" if kind.scale else _WHOLE
-
-
-def _matches(value: str, pattern: str) -> str:
-    return f"regexp_like({value}, {literal(pattern)})"
-
-
-def _reasons(contract: Contract) -> list[str]:
-    reasons = []
+def _judged(contract: Contract) -> Iterator[tuple[str, str]]:
+    """What a row is refused for: a condition that is quick for good rows, and the reason, null for good rows."""
     for column in contract.columns:
-        if column.type.name != "text":
-            broken = f"{column.name}__text is not null and {column.name} is null"
-            reasons.append(_reason(broken, f"{column.name} is not a {column.type.sql}"))
-        if column.required:
-            text = column.name if column.type.name == "text" else f"{column.name}__text"
-            reasons.append(_reason(f"{text} is null", f"{column.name} is empty"))
-    reasons += [
-        _reason(f"{column} is not null and not ({_holds(column, rule)})", rule.name)
-        for rule in contract.rules
-        if rule.severity == "row"
-        for column in rule.columns
-    ]
-    return reasons
-
-
-def _reason(broken: str, text: str) -> str:
-    return f"case when {broken} then {literal(text)} end"
-
-
-def _holds(column: str, rule: Rule) -> str:
-    if rule.kind == "not_null":
-        return f"{column} is not null"
-    if rule.kind == "accepted_values":
-        return f"{column} in ({', '.join(literal(v) for v in rule.arguments['values'])})"
-    if rule.kind == "pattern":
-        return _matches(column, rule.arguments["pattern"])
-    bounds = [
-        f"{column} {sign} {literal(rule.arguments[name])}"
-        for name, sign in (("minimum", ">="), ("maximum", "<="))
-        if name in rule.arguments
-    ]
-    return " and ".join(bounds)
-
-
-def _checked_cast(node: exp.Expr) -> exp.Expr:
-    """``try_cast(x as t)`` in Postgres' words."""
-    if not isinstance(node, exp.TryCast):
-        return node
-    value, to = node.this, node.to
-    valid = exp.func("pg_input_is_valid", value.copy(), exp.Literal.string(to.sql("postgres").lower()))
-    return exp.case().when(valid, exp.cast(value.copy(), to.copy()))
+        name = column.name
+        given = f"regexp_matches({name}__text, '[^{_SPACE}]')"
+        unreadable = literal(f"{name} is not a {column.type.sql}")
+        empty = literal(f"{name} is empty")
+        if column.type.name == "text":
+            if column.required:
+                yield f"{name} is null", f"case when {name} is null then {empty} end"
+        elif column.required:
+            reason = f"case when {given} then {unreadable} else {empty} end"
+            yield f"{name} is null", f"case when {name} is null then {reason} end"
+        else:
+            refused = f"({name} is null and {given})"
+            yield refused, f"case when {refused} then {unreadable} end"
+    for rule in contract.rules:
+        if rule.severity == "row":
+            for column_name in rule.columns:
+                refused = broken(rule, column_name)
+                yield refused, f"case when {refused} then {literal(rule.name)} end"

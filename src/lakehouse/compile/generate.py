@@ -1,11 +1,11 @@
-"""Everything that is compiled from contracts and gold headers and committed, as path → text."""
+"""Everything that is compiled from contracts and committed, as path → text."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lakehouse.compile.conform import DIALECTS, conform_sql
-from lakehouse.compile.ddl import ods_ddl, raw_ddl
+from lakehouse.compile.conform import conform_sql
+from lakehouse.compile.ddl import banner, ods_ddl, raw_ddl
 from lakehouse.compile.pages import dictionary_page, lineage_page
 from lakehouse.compile.suites import suite_files
 from lakehouse.contract import Project
@@ -18,18 +18,17 @@ def generated_files(project: Project) -> dict[str, str]:
     """Path below the project's root → text, for all generated files."""
     files = {}
     for contract in project.contracts.values():
-        files[f"sql/raw/{contract.table}.sql"] = raw_ddl(contract)
-        files[f"sql/ods/{contract.table}.sql"] = ods_ddl(contract)
-        for dialect in DIALECTS:
-            files[conform_path(contract.table, dialect)] = conform_sql(contract, dialect)
+        files[f"sql/raw/{contract.table}.sql"] = banner(contract) + raw_ddl(contract).text
+        files[f"sql/ods/{contract.table}.sql"] = banner(contract) + ods_ddl(contract).text
+        files[conform_path(contract.table)] = conform_sql(contract)
     files["docs/data-dictionary.md"] = dictionary_page(project)
     files["docs/lineage.md"] = lineage_page(project)
     return files | suite_files(project)
 
 
-def conform_path(table: str, dialect: str) -> str:
-    """Where the conform query of a table for one engine is kept."""
-    return f"sql/ods/{table}.conform.{dialect}.sql"
+def conform_path(table: str) -> str:
+    """Where the conform query of a table is kept."""
+    return f"sql/ods/{table}.conform.sql"
 
 
 def write_all(project: Project, check: bool = False) -> list[str]:

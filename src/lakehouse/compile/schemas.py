@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 
-from lakehouse.compile.ddl import raw_columns
-from lakehouse.contract import Contract
+from lakehouse.compile.ddl import TECHNICAL, gold_columns, ods_columns, raw_columns, required_columns
+from lakehouse.contract import Contract, GoldModel, Project, TableContract
 from lakehouse.errors import ContractError
 
 #: Iceberg knows no 16-bit integers, and uuids as text are readable by every engine.
@@ -19,7 +20,6 @@ _ARROW: dict[str, pa.DataType] = {
     "bigint": pa.int64(),
     "double precision": pa.float64(),
     "timestamp": pa.timestamp("us"),
-    "timestamp without time zone": pa.timestamp("us"),
     "timestamptz": pa.timestamp("us", tz="UTC"),
     "date": pa.date32(),
     "boolean": pa.bool_(),
@@ -27,7 +27,7 @@ _ARROW: dict[str, pa.DataType] = {
 
 
 def arrow_type(sql_type: str) -> pa.DataType:
-    """The Arrow type of a Postgres type.
+    """The Arrow type of a type in the contracts' words.
 
     Raises:
         ContractError: the lake has no such type (an unbounded ``numeric``, for example).
@@ -42,11 +42,55 @@ def arrow_type(sql_type: str) -> pa.DataType:
     )
 
 
-def arrow_schema(columns: dict[str, str]) -> pa.Schema:
-    """The schema of a table given as column → Postgres type."""
-    return pa.schema([pa.field(name, arrow_type(sql_type)) for name, sql_type in columns.items()])
+def arrow_schema(
+    columns: Mapping[str, str],
+    required: Collection[str] = frozenset(),
+    meanings: Mapping[str, str] | None = None,
+) -> pa.Schema:
+    """The schema of a table given as column → type.
+
+    Iceberg takes over which columns are always given, and their meanings as docs.
+    """
+    docs = meanings or {}
+    return pa.schema(
+        [
+            pa.field(
+                name,
+                arrow_type(sql_type),
+                nullable=name not in required,
+                metadata={"doc": docs[name]} if name in docs else None,
+            )
+            for name, sql_type in columns.items()
+        ]
+    )
 
 
 def bronze_schema(contract: Contract) -> pa.Schema:
-    """Bronze: text as landed, then the technical columns."""
-    return arrow_schema(raw_columns(contract))
+    """Bronze: text as landed, then the technical columns, which alone are always given."""
+    columns = raw_columns(contract)
+    meanings = {c.raw_name: c.description for c in contract.columns} | TECHNICAL
+    return arrow_schema(columns, columns.keys() & TECHNICAL.keys(), meanings)
+
+
+def silver_schema(contract: Contract) -> pa.Schema:
+    """Silver: the contract's columns, then the technical ones."""
+    return _schema(contract, ods_columns(contract))
+
+
+def gold_schema(model: GoldModel) -> pa.Schema:
+    """Gold: the contract's columns, then the publish."""
+    return _schema(model, gold_columns(model))
+
+
+def _schema(table: TableContract, columns: dict[str, str]) -> pa.Schema:
+    meanings = {c.name: c.description for c in table.columns} | TECHNICAL
+    return arrow_schema(columns, required_columns(table, columns), meanings)
+
+
+def table_schemas(project: Project) -> dict[str, pa.Schema]:
+    """Every table of the lake: ``<layer>.<table>`` → schema."""
+    schemas = {}
+    for contract in project.contracts.values():
+        schemas[f"bronze.{contract.table}"] = bronze_schema(contract)
+        schemas[f"silver.{contract.table}"] = silver_schema(contract)
+    return schemas | {f"gold.{m.table}": gold_schema(m) for m in project.gold.values()}

@@ -1,8 +1,8 @@
 """Compiles rules to the project ``great_expectations/``: its suites, and the assets they can be run against.
 
 The gate makes its expectations from the same rules, so these files are for people: to read, to open with
-Great Expectations by hand, to run against what is published. Ids are derived from names, so that generating
-again changes nothing.
+Great Expectations by hand, to run against what is published. That is in Postgres, so queries are translated to its
+dialect. Ids are derived from names, so that generating again changes nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from lakehouse.compile.refs import parse
 from lakehouse.compile.rules import (
     QUERY,
     Expectation,
@@ -27,9 +28,9 @@ from lakehouse.contract.model import LAYERS, SCHEMAS
 
 FOLDER = "great_expectations"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "suites.lakehouse-lite")
-#: The project's settings; the gate's own context says the same about results and pages (layer.docs).
+#: The project's settings; the gate's own context says the same about results and pages (quality.docs).
 _SETTINGS = """\
-# Compiled from contracts and gold headers by `make generate`. Do not edit.
+# Compiled from contracts by `make generate`. Do not edit.
 config_version: 4.0
 data_context_id: {context_id}
 analytics_enabled: false
@@ -59,13 +60,14 @@ data_docs_sites:
     show_how_to_buttons: false
     store_backend: {{{files}, base_directory: uncommitted/data_docs/}}
     site_index_builder:
-      class_name: DefaultSiteIndexBuilder
-      view: {{module_name: lakehouse.layer.docs_views, class_name: IndexView}}
+      module_name: lakehouse.quality.docs_views
+      class_name: IndexBuilder
+      view: {{module_name: lakehouse.quality.docs_views, class_name: IndexView}}
     site_section_builders:
       validations:
-        view: {{module_name: lakehouse.layer.docs_views, class_name: PageView}}
+        view: {{module_name: lakehouse.quality.docs_views, class_name: PageView}}
       expectations:
-        view: {{module_name: lakehouse.layer.docs_views, class_name: PageView}}
+        view: {{module_name: lakehouse.quality.docs_views, class_name: PageView}}
       profiling: none
 fluent_datasources:
   warehouse:
@@ -111,7 +113,7 @@ def _suites(project: Project) -> dict[str, tuple[str, Sequence[Expectation]]]:
         suites[f"bronze.{contract.table}"] = (origin, raw_expectations(contract))
         suites[f"silver.{contract.table}"] = (origin, contract_expectations(contract))
     for model in project.gold.values():
-        suites[f"gold.{model.table}"] = (f"sql/gold/{model.table}.sql", gold_expectations(model))
+        suites[f"gold.{model.table}"] = (f"contracts/gold/{model.table}.yaml", gold_expectations(model))
     return suites
 
 
@@ -147,7 +149,8 @@ def _suite(name: str, origin: str, expectations: Sequence[Expectation]) -> str:
 def _expectation(suite: str, expectation: Expectation) -> dict[str, Any]:
     kwargs = dict(expectation.kwargs)
     if expectation.type == QUERY:
-        kwargs["unexpected_rows_query"] = batch_query(kwargs["unexpected_rows_query"])
+        published = parse(expectation.broken).sql(dialect="postgres", pretty=True)
+        kwargs["unexpected_rows_query"] = batch_query(published)
     return {
         "type": expectation.type,
         "id": _id(f"{suite}/{expectation.rule}"),

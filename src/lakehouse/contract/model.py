@@ -1,7 +1,8 @@
-"""The model of a landed table, as its contract defines it."""
+"""The model of a table, landed or computed, as its contract defines it."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -13,7 +14,6 @@ RuleKind = Literal[
     "not_null", "accepted_values", "range", "pattern", "unique", "row_count", "foreign_key", "sql"
 ]
 Pii = Literal["none", "pseudonym", "personal"]
-ComputeHome = Literal["warehouse", "lake"]
 
 Layer = Literal["bronze", "silver", "gold"]
 
@@ -89,27 +89,24 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Contract:
-    """One landed table: ``table`` is its name in every schema, ``name`` its name in the source."""
+class TableContract:
+    """What every table has, landed or computed: columns, key, rules.
+
+    ``table`` is its name in every schema and namespace; ``source`` is whose DAGs make it.
+    """
 
     source: str
     name: str
-    file_name: str
     description: str
     grain: str
     version: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...]
-    compute_home: ComputeHome = "warehouse"
-    retention_days: int | None = None
-    quarantine_tolerance: float = 0.0
-    allow_empty: bool = False
-    delivery_date_column: str | None = None
 
     @property
     def table(self) -> str:
-        """``<source>_<name>``, the table's name in raw, ods, bronze and silver."""
-        return f"{self.source}_{self.name}"
+        """The table's name in every schema."""
+        return self.name
 
     @cached_property
     def key(self) -> tuple[str, ...]:
@@ -118,19 +115,14 @@ class Contract:
         return tuple(c.name for c in sorted(keyed, key=lambda c: c.key_position or 0))
 
     @property
-    def stored_key(self) -> tuple[str, ...]:
-        """The key in ODS and silver: tables of events may hold an id again on another delivery's date."""
-        return (*self.key, PARTITION_COLUMN) if self.partition_column else self.key
-
-    @cached_property
-    def partition_column(self) -> str | None:
-        """The column whose day is the partition key, for tables of events; None for tables of entities."""
-        return next((c.name for c in self.columns if c.partitioned), None)
-
-    @property
     def references(self) -> tuple[tuple[Column, Reference], ...]:
         """The columns that point to other tables."""
         return tuple((c, c.references) for c in self.columns if c.references)
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """The columns that hold personal data: closed to analysts, masked in reports."""
+        return frozenset(c.name for c in self.columns if c.pii == "personal")
 
     def column(self, name: str) -> Column:
         """The column of that name.
@@ -145,3 +137,58 @@ class Contract:
             f"{self.table} has no column {name!r}.",
             f"Its columns: {', '.join(c.name for c in self.columns)}.",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract(TableContract):
+    """A landed table: ``name`` is its name in the source, ``table`` is ``<source>_<name>``."""
+
+    file_name: str
+    retention_days: int | None = None
+    quarantine_tolerance: float = 0.0
+    allow_empty: bool = False
+    delivery_date_column: str | None = None
+
+    @property
+    def table(self) -> str:
+        """``<source>_<name>``, the table's name in raw, ods, bronze and silver."""
+        return f"{self.source}_{self.name}"
+
+    @property
+    def stored_key(self) -> tuple[str, ...]:
+        """The key in ODS and silver: tables of events may hold an id again on another delivery's date."""
+        return (*self.key, PARTITION_COLUMN) if self.partition_column else self.key
+
+    @cached_property
+    def partition_column(self) -> str | None:
+        """The column whose day is the partition key, for tables of events; None for tables of entities."""
+        return next((c.name for c in self.columns if c.partitioned), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldModel(TableContract):
+    """A computed table: its contract (``contracts/gold/<table>.yaml``) and its SELECT (``sql/gold/<table>.sql``).
+
+    ``unit`` names the unit of recomputation (``sql/gold/affected/<source>/<unit>.sql``, or ``all``); ``scope`` is
+    the column that holds the unit, None for ``all``. The SELECT's columns have the contract's names, in any order
+    and of any type that casts to the contract's.
+    """
+
+    unit: str
+    scope: str | None
+    sql: str
+
+    @cached_property
+    def gold_references(self) -> frozenset[str]:
+        """The other gold tables this one reads (its own served rows not counted)."""
+        return frozenset(reads("gold", self.sql)) - {self.table}
+
+    @cached_property
+    def ods_references(self) -> frozenset[str]:
+        """The ODS tables this one reads."""
+        return frozenset(reads("ods", self.sql))
+
+
+def reads(schema: str, sql: str) -> list[str]:
+    """Tables of a schema in a query. A pattern, because DAG files need this and must not wait for a parser."""
+    return re.findall(rf"\b(?:from|join)\s+{schema}\.(\w+)", re.sub(r"--[^\n]*", "", sql), re.IGNORECASE)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from lakehouse.contract.gold import GoldModel, read_gold
-from lakehouse.contract.model import Contract, Layer
-from lakehouse.contract.reader import read_contract
+from lakehouse.contract.model import Contract, GoldModel, Layer, TableContract
+from lakehouse.contract.reader import GOLD, read_contract
 from lakehouse.errors import ContractError
 
 
@@ -26,13 +26,23 @@ class Project:
         """Read ``contracts/`` and ``sql/gold/`` below ``root`` (see :func:`project_root`).
 
         Raises:
-            ContractError: a file is not valid, or contracts contradict each other.
+            ContractError: a file is not valid, a computed table lacks its contract or its query, or the tables
+                contradict each other.
         """
         root = root or project_root()
-        read = [read_contract(p) for p in sorted((root / "contracts").glob("*/*.yaml"))]
-        models = [read_gold(p) for p in sorted((root / "sql" / "gold").glob("*.sql"))]
-        project = cls(root, {c.table: c for c in read}, {m.table: m for m in models})
+        queries = {p.stem: p for p in sorted((root / "sql" / "gold").glob("*.sql"))}
+        landed = sorted(p for p in (root / "contracts").glob("*/*.yaml") if p.parent.name != GOLD)
+        computed = sorted((root / "contracts" / GOLD).glob("*.yaml"))
+        for name in sorted(queries.keys() ^ {p.stem for p in computed}):
+            raise ContractError(
+                f"contracts/gold/{name}.yaml and sql/gold/{name}.sql: one of them does not exist.",
+                "A computed table has both: what its columns mean, and how they are computed.",
+            )
+        contracts = [_landed(p) for p in landed]
+        models = [_computed(p, queries[p.stem]) for p in computed]
+        project = cls(root, {c.table: c for c in contracts}, {m.table: m for m in models})
         project._check_references()
+        project._check_gold()
         return project
 
     @property
@@ -84,15 +94,58 @@ class Project:
         return path.read_text(encoding="utf-8")
 
     def _check_references(self) -> None:
-        for contract in self.contracts.values():
-            for column, reference in contract.references:
-                target = self.contracts.get(reference.table)
-                if target is None:
-                    raise ContractError(
-                        f"{contract.table}.{column.name} points to {reference.table}, which has no contract.",
-                        "Add the contract or remove the relationship.",
-                    )
-                target.column(reference.column)
+        """A landed table points to landed ones, a computed one to computed ones: these are published together."""
+        groups: tuple[Mapping[str, TableContract], ...] = (self.contracts, self.gold)
+        for group in groups:
+            for table in group.values():
+                for column, reference in table.references:
+                    target = group.get(reference.table)
+                    if target is None:
+                        raise ContractError(
+                            f"{table.table}.{column.name} points to {reference.table}, which has no contract.",
+                            "Add the contract or remove the relationship.",
+                        )
+                    target.column(reference.column)
+
+    def _check_gold(self) -> None:
+        """Queries read tables that exist, and do not read each other in a circle."""
+        for model in self.gold.values():
+            if model.source not in self.sources:
+                raise ContractError(
+                    f"contracts/gold/{model.table}.yaml names source {model.source}.",
+                    f"There are: {', '.join(self.sources)}.",
+                )
+            unknown = [f"gold.{t}" for t in sorted(model.gold_references - self.gold.keys())]
+            unknown += [f"ods.{t}" for t in sorted(model.ods_references - self.contracts.keys())]
+            if unknown:
+                raise ContractError(
+                    f"sql/gold/{model.table}.sql reads {', '.join(unknown)}, which has no contract.",
+                    "Mend the name, or add the contract.",
+                )
+        try:
+            TopologicalSorter({t: m.gold_references for t, m in self.gold.items()}).prepare()
+        except CycleError as error:
+            raise ContractError(
+                f"Circular gold tables: {' → '.join(error.args[1])}.",
+                "A computed table can only read tables that are computed before it.",
+            ) from error
+
+
+def _landed(path: Path) -> Contract:
+    contract = read_contract(path)
+    if not isinstance(contract, Contract) or contract.source != path.parent.name:
+        raise ContractError(f"{path}: domain is not {path.parent.name}.", "The domain is the folder's name.")
+    return contract
+
+
+def _computed(path: Path, query: Path) -> GoldModel:
+    model = read_contract(path, query.read_text(encoding="utf-8").strip().rstrip(";"))
+    if not isinstance(model, GoldModel) or model.table != path.stem:
+        raise ContractError(
+            f"{path}: domain {model.source}, table {model.table}.",
+            f"Write domain: {GOLD} and call the table {path.stem}, as its files are called.",
+        )
+    return model
 
 
 def project_root() -> Path:

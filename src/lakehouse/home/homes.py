@@ -14,7 +14,8 @@ from lakehouse.home.settings import Settings
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
     from mypy_boto3_s3 import S3Client
-    from pyiceberg.catalog.sql import SqlCatalog
+
+    from lakehouse.home.iceberg import LakeCatalog
 
 #: Spark, Trino and pyiceberg must all call the catalog by this name: it is a key in the catalog's tables.
 CATALOG_NAME = "lakehouse"
@@ -92,25 +93,17 @@ class Homes:
 
     def filesystem(self) -> pafs.S3FileSystem:
         """The same store for pyarrow; paths are ``<bucket>/<key>``."""
-        import pyarrow.fs as pafs
+        return _filesystem(self.s3)
 
-        return pafs.S3FileSystem(
-            access_key=self.s3.access_key or None,
-            secret_key=self.s3.secret_key or None,
-            region=self.s3.region,
-            endpoint_override=self.s3.endpoint or None,
-            scheme="http" if self.s3.endpoint.startswith("http://") else "https",
-        )
-
-    def catalog(self, bind: Connection | Engine | None = None) -> SqlCatalog:
+    def catalog(self, bind: Connection | Engine | None = None) -> LakeCatalog:
         """The Iceberg catalog in the warehouse's database.
 
         Bound to an open connection, its commits join that connection's transaction: this is what lets one
         COMMIT publish both homes.
         """
-        from pyiceberg.catalog.sql import SqlCatalog
+        from lakehouse.home.iceberg import LakeCatalog
 
-        catalog = SqlCatalog(
+        catalog = LakeCatalog(
             CATALOG_NAME,
             **{
                 "uri": self.engine.url.render_as_string(hide_password=False),
@@ -126,6 +119,20 @@ class Homes:
         # The catalog only ever calls what engines and connections have in common.
         catalog.engine = cast(Engine, bind if bind is not None else self.engine)
         return catalog
+
+
+@cache
+def _filesystem(access: S3Access) -> pafs.S3FileSystem:
+    """The one place that makes file systems; making one takes longer than writing a small file."""
+    import pyarrow.fs as pafs
+
+    return pafs.S3FileSystem(
+        access_key=access.access_key or None,
+        secret_key=access.secret_key or None,
+        region=access.region,
+        endpoint_override=access.endpoint or None,
+        scheme="http" if access.endpoint.startswith("http://") else "https",
+    )
 
 
 @cache

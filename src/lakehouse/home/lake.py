@@ -1,132 +1,277 @@
-"""The lake: Iceberg tables of zstd Parquet on S3. Only this module writes there.
+"""The lake: Iceberg tables of zstd Parquet on S3. Only this room writes there.
 
-Data files are written before they are published and are invisible until then. Every file holds rows of one
-publish (silver, gold) or one batch (bronze), so replacing a publish's rows drops whole files by metadata alone.
+Every object is recorded in ``ops.lake_file`` before it is written and is invisible until a publish names it. That
+registry, not a listing of the store, says which files a table had at any of its publishes, and what may be deleted.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import ods_columns
-from lakehouse.compile.gold_tables import gold_columns
-from lakehouse.compile.schemas import arrow_schema, bronze_schema
+from lakehouse.compile.schemas import table_schemas
 from lakehouse.contract import Project
 from lakehouse.contract.model import LAYERS
 from lakehouse.home.homes import Homes
 
 if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import SqlCatalog
+    from lakehouse.home.iceberg import Committed, LakeCatalog
 
-#: Rows per row group: large enough to compress, small enough to stream.
-ROW_GROUP_ROWS = 128 * 1024
-_TABLE_PROPERTIES = {
-    "write.parquet.compression-codec": "zstd",
-    "write.metadata.previous-versions-max": "20",
-    "write.metadata.delete-after-commit.enabled": "true",
-}
+Kind = Literal["changed", "carried", "result", "unit", "metadata"]
+
+#: Deleted in one request and one transaction.
+_SWEPT = 500
+_FETCHES = 4
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """A data file of a table's state: how many rows it has and which Iceberg snapshot added it."""
+
+    uri: str
+    row_count: int
+    sequence_number: int | None
+    partition_key: str | None
 
 
 def prepare(homes: Homes, conn: Connection, project: Project) -> None:
     """Create the catalog, its namespaces and all tables; add columns that are new."""
+    from lakehouse.home.iceberg import ensure_table
+
     catalog = homes.catalog(conn)
     catalog.create_tables()
     for namespace in LAYERS:
         catalog.create_namespace_if_not_exists(namespace)
-    for contract in project.contracts.values():
-        ensure_table(homes, catalog, "bronze", contract.table, bronze_schema(contract))
-        ensure_table(homes, catalog, "silver", contract.table, arrow_schema(ods_columns(contract)))
-    for model in project.gold.values():
-        schema = arrow_schema(gold_columns(model) | {"_publish_id": "bigint"})
-        ensure_table(homes, catalog, "gold", model.table, schema)
+    for identifier, schema in table_schemas(project).items():
+        ensure_table(catalog, identifier, _location(homes, *identifier.split(".")), schema)
 
 
-def ensure_table(homes: Homes, catalog: SqlCatalog, namespace: str, table: str, schema: pa.Schema) -> None:
-    """Create an Iceberg table, or add the columns it lacks."""
-    identifier = f"{namespace}.{table}"
-    if not catalog.table_exists(identifier):
-        location = f"{homes.lake_root}/{namespace}/{table}"
-        catalog.create_table(identifier, schema, location=location, properties=_TABLE_PROPERTIES)
-        return
-    iceberg = catalog.load_table(identifier)
-    if set(schema.names) - {f.name for f in iceberg.schema().fields}:
-        with iceberg.update_schema() as update:
-            update.union_by_name(schema)
+def _location(homes: Homes, namespace: str, table: str) -> str:
+    return f"{homes.lake_root}/{namespace}/{table}"
 
 
-def new_file_uri(homes: Homes, namespace: str, table: str) -> str:
-    """A name for a data file that nobody else will use."""
-    return f"{homes.lake_root}/{namespace}/{table}/data/{uuid.uuid4()}.parquet"
+def announce(
+    homes: Homes,
+    *,
+    layer: str,
+    table: str,
+    publish_id: int,
+    kind: Kind,
+    uri: str | None = None,
+    batch_id: str | None = None,
+    partition_key: str | None = None,
+) -> str:
+    """Record an object that is about to be written, in a transaction of its own; returns its (new) name."""
+    from lakehouse.home.iceberg import new_data_file
+
+    uri = uri or new_data_file(_location(homes, layer, table))
+    with homes.engine.begin() as conn:
+        conn.execute(
+            text(
+                "insert into ops.lake_file (uri, layer, table_name, publish_id, kind, batch_id, partition_key) "
+                "values (:u, :l, :t, :p, :k, :b, :d)"
+            ),
+            {"u": uri, "l": layer, "t": table, "p": publish_id, "k": kind, "b": batch_id, "d": partition_key},
+        )
+    return uri
+
+
+def write(homes: Homes, uri: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Stream batches into a Parquet file; returns the rows."""
+    rows = 0
+    with parquet_writer(homes, uri, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return rows
 
 
 @contextmanager
 def parquet_writer(homes: Homes, uri: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A streaming zstd Parquet writer to the store."""
+    """A streaming zstd Parquet writer to the store; each batch becomes a row group."""
     path = uri.removeprefix("s3://")
     with (
         homes.filesystem().open_output_stream(path) as sink,
-        pq.ParquetWriter(sink, schema, compression="zstd", write_batch_size=ROW_GROUP_ROWS) as writer,
+        pq.ParquetWriter(sink, schema, compression="zstd") as writer,
     ):
         yield writer
 
 
-def publish_files(
-    catalog: SqlCatalog,
-    identifier: str,
-    *,
-    add: Iterable[str],
-    drop_publish_ids: Iterable[int] = (),
-    properties: dict[str, str],
-) -> None:
-    """Point an Iceberg table at new files, and away from all files of the given publishes.
+def fetch(homes: Homes, uris: Sequence[str], folder: Path) -> list[Path]:
+    """Bring lake files into a local folder, several at a time; returns their paths."""
+    client = homes.s3_client()
 
-    Joins the transaction of the connection that the catalog is bound to.
-    """
-    from pyiceberg.expressions import In
+    def one(uri: str) -> Path:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        path = folder / key.rpartition("/")[2]
+        with path.open("wb") as file:
+            client.download_fileobj(bucket, key, file)
+        return path
 
-    uris, dropped = list(add), list(drop_publish_ids)
-    if not uris and not dropped:
-        return
-    with catalog.load_table(identifier).transaction() as transaction:
-        if dropped:
-            transaction.delete(In(term="_publish_id", literals=set(dropped)), snapshot_properties=properties)
-        if uris:
-            # Names are unique by construction; checking them would read every manifest.
-            transaction.add_files(uris, snapshot_properties=properties, check_duplicate_files=False)
+    if len(uris) < 2:  # noqa: PLR2004 - no threads for one file
+        return [one(uri) for uri in uris]
+    with ThreadPoolExecutor(_FETCHES) as pool:
+        return list(pool.map(one, uris))
+
+
+def written(conn: Connection, uri: str, rows: int, etag: str) -> None:
+    """Note what a staged file holds."""
+    conn.execute(
+        text("update ops.lake_file set row_count = :n, etag = :e where uri = :u"),
+        {"n": rows, "e": etag, "u": uri},
+    )
 
 
 def etags(homes: Homes, uris: Iterable[str]) -> dict[str, str]:
     """URI → the store's token for the object's present bytes, '' when there is no such object."""
-    from botocore.exceptions import ClientError
+    client = homes.s3_client()
 
-    wanted = list(uris)
-    if not wanted:
-        return {}
-    client, found = homes.s3_client(), {}
-    for uri in wanted:
+    def one(uri: str) -> str:
+        from botocore.exceptions import ClientError
+
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         try:
-            found[uri] = client.head_object(Bucket=bucket, Key=key)["ETag"]
+            return str(client.head_object(Bucket=bucket, Key=key)["ETag"])
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchKey"):
                 raise
-            found[uri] = ""
-    return found
+            return ""
+
+    wanted = list(uris)
+    return {uri: one(uri) for uri in wanted}
+
+
+def files_at(
+    conn: Connection, layer: str, table: str, publish_id: int, partitions: Sequence[str] | None = None
+) -> list[LakeFile]:
+    """The data files that a table had at one of its publishes (0: before the first); of some partitions only."""
+    found = conn.execute(
+        text(
+            "select uri, row_count, sequence_number, partition_key::text from ops.lake_file "
+            "where layer = :l and table_name = :t and kind in ('changed', 'carried') and status <> 'staged' "
+            "and (replaced_by is null or replaced_by > :p) and publish_id <= :p "
+            "and (cast(:d as date[]) is null or partition_key = any(cast(:d as date[]))) order by uri"
+        ),
+        {"l": layer, "t": table, "p": publish_id, "d": list(partitions) if partitions is not None else None},
+    )
+    return [LakeFile(*row) for row in found]
+
+
+def staged_files(conn: Connection, publish_id: int, *kinds: Kind) -> dict[str, str]:
+    """URI → etag of what a publish has staged."""
+    found = conn.execute(
+        text(
+            "select uri, etag from ops.lake_file where publish_id = :p and kind = any(:k) and etag is not null "
+            "order by uri"
+        ),
+        {"p": publish_id, "k": list(kinds)},
+    )
+    return {uri: etag for uri, etag in found}
+
+
+def publish_files(
+    homes: Homes,
+    conn: Connection,
+    catalog: LakeCatalog,
+    *,
+    layer: str,
+    table: str,
+    publish_id: int,
+    replaced: Sequence[str],
+    properties: Mapping[str, str],
+) -> Committed | None:
+    """Make a publish's staged files the table's, and the replaced ones its past, in Iceberg and in the registry."""
+    from lakehouse.home.iceberg import commit_files
+
+    add = staged_files(conn, publish_id, "changed", "carried")
+    drop: dict[str, int] = {
+        uri: number
+        for uri, number in conn.execute(
+            text("select uri, sequence_number from ops.lake_file where uri = any(:u)"), {"u": list(replaced)}
+        )
+    }
+
+    noted: list[str] = []
+
+    def note(uri: str) -> None:
+        noted.append(uri)
+        announce(homes, layer=layer, table=table, publish_id=publish_id, kind="metadata", uri=uri)
+
+    catalog.announce_with(note)
+    done = commit_files(catalog, f"{layer}.{table}", add=add, drop=drop, properties=dict(properties))
+    if done:
+        gone = [*replaced, *done.replaced_metadata]
+        conn.execute(
+            text(
+                "update ops.lake_file set status = 'live', sequence_number = :n where uri = any(:u)"
+            ),
+            {"n": done.sequence_number, "u": [*add, *noted]},
+        )
+        conn.execute(
+            text("update ops.lake_file set status = 'replaced', replaced_by = :p where uri = any(:u)"),
+            {"p": publish_id, "u": gone},
+        )
+    return done
+
+
+#: What nobody reads any more: staged by an attempt that is over, or replaced so long ago that no snapshot shows it
+#: and no open run has it pinned.
+_GARBAGE = """
+select f.uri from ops.lake_file as f
+left join ops.publish as p on p.publish_id = f.publish_id
+where f.status = 'staged' and (p.status = 'closed' or p.status = 'published')
+union all
+select f.uri from ops.lake_file as f
+where
+    f.status = 'replaced' and f.layer = :layer and f.table_name = any(:tables)
+    and f.replaced_by <= (
+        select p.publish_id from ops.publish as p
+        where p.layer = f.layer and p.table_name = f.table_name and p.status = 'published'
+        order by p.publish_id desc offset :keep limit 1
+    )
+    and not exists (
+        select 1 from ops.pinned_table as t
+        inner join ops.run as r on t.run_id = r.run_id
+        where
+            t.layer = f.layer and t.table_name = f.table_name and r.status in ('planned', 'audited')
+            and least(t.publish_id, coalesce(t.since_publish_id, t.publish_id)) < f.replaced_by
+    )
+limit :swept
+"""
+
+
+def sweep(homes: Homes, layer: str, tables: Sequence[str]) -> int:
+    """Delete the objects of ended attempts, and those that only expired snapshots of these tables name.
+
+    Returns how many were deleted.
+    """
+    from lakehouse.home.iceberg import KEEP_SNAPSHOTS
+
+    with homes.engine.begin() as conn:
+        limits = {"layer": layer, "tables": list(tables), "keep": KEEP_SNAPSHOTS, "swept": _SWEPT}
+        uris = list(conn.execute(text(_GARBAGE), limits).scalars())
+        if uris:
+            delete_objects(homes, uris)
+            conn.execute(text("delete from ops.lake_file where uri = any(:u)"), {"u": uris})
+    return len(uris)
 
 
 def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
-    """Remove data files that were never published."""
-    unwanted = list(uris)
-    if not unwanted:
-        return
+    """Remove objects; those that are gone already do not matter."""
     client = homes.s3_client()
-    for uri in unwanted:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        client.delete_object(Bucket=bucket, Key=key)
+    for some in _batched([uri.removeprefix("s3://").partition("/") for uri in uris], _SWEPT):
+        keys: list[Any] = [{"Key": key} for _, _, key in some]
+        client.delete_objects(Bucket=some[0][0], Delete={"Objects": keys, "Quiet": True})
+
+
+def _batched(items: list[tuple[str, str, str]], size: int) -> Iterator[list[tuple[str, str, str]]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

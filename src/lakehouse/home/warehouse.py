@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
-from lakehouse.compile.gold_tables import gold_columns, gold_ddl
+from lakehouse.compile.ddl import TableDdl, gold_ddl, ods_ddl, raw_ddl
 from lakehouse.contract import Project
-from lakehouse.errors import ContractError
+from lakehouse.errors import ContractError, LakehouseError
 from lakehouse.home.homes import Homes
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as PsycopgConnection
 
 ANALYST_ROLE = "lakehouse_analyst"
-#: Serialises changes of tables and publishes; any number will do, as long as everybody takes the same.
-_LOCK = 5_106_201_807
+#: How long anybody waits for a lock.
+_PATIENCE_S = 60
 
 
 def run_script(conn: Connection, sql: str) -> None:
@@ -37,24 +39,21 @@ def cursor(conn: Connection) -> Iterator[Any]:
         yield cur
 
 
-def lock(conn: Connection) -> None:
-    """Wait for the warehouse's one lock; it is released by COMMIT or ROLLBACK."""
-    conn.execute(text("select pg_advisory_xact_lock(:k)"), {"k": _LOCK})
+def lock(conn: Connection, *names: str) -> None:
+    """Wait for the warehouse's lock on something (a source's layer, its tables); COMMIT or ROLLBACK releases it.
 
-
-def copy_in(conn: Connection, relation: str, columns: list[str], source: IO[bytes]) -> int:
-    """COPY CSV (every value quoted, null unquoted and empty) into a relation; returns the rows."""
-    names = ", ".join(columns)
-    with cursor(conn) as cur:
-        cur.copy_expert(f"copy {relation} ({names}) from stdin (format csv)", source, 1 << 20)
-        return int(cur.rowcount)
-
-
-def copy_out(conn: Connection, query: str, sink: IO[bytes]) -> int:
-    """COPY a query's rows out as CSV (every value quoted, null unquoted and empty); returns the rows."""
-    with cursor(conn) as cur:
-        cur.copy_expert(f"copy ({query}) to stdout (format csv, force_quote *)", sink, 1 << 20)
-        return int(cur.rowcount)
+    Raises:
+        LakehouseError: it was not free within a minute; says who holds it.
+    """
+    name = ".".join(("lakehouse", *names))
+    conn.execute(text(f"set local lock_timeout = '{_PATIENCE_S}s'"))
+    try:
+        conn.execute(text("select pg_advisory_xact_lock(hashtextextended(:n, 0))"), {"n": name})
+    except OperationalError as error:
+        raise LakehouseError(
+            f"{' '.join(names)} has been locked by another session for more than {_PATIENCE_S} s.",
+            "Wait for the other run's end; `select * from pg_stat_activity` shows what it does.",
+        ) from error
 
 
 def column_types(conn: Connection, relation: str) -> dict[str, str]:
@@ -66,85 +65,108 @@ def column_types(conn: Connection, relation: str) -> dict[str, str]:
         ),
         {"r": relation},
     )
-    return {name: sql_type.replace(" without time zone", "") for name, sql_type in rows}
+    short = {"timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz"}
+    return {name: short.get(sql_type, sql_type) for name, sql_type in rows}
 
 
 def fingerprint(project: Project) -> str:
     """Changes whenever the warehouse's tables might have to."""
     digest = hashlib.sha256()
-    for folder in ("sql/ops", "sql/raw", "sql/ods"):
-        for path in sorted((project.root / folder).glob("*.sql")):
-            digest.update(path.name.encode() + path.read_bytes())
-    for contract in project.contracts.values():
-        digest.update(repr(contract).encode())
-    for path in sorted((project.root / "sql/gold").glob("*.sql")):
+    for path in _scripts(project):
         digest.update(path.name.encode() + path.read_bytes())
+    for ddl in _tables(project):
+        digest.update(ddl.text.encode())
+    for table in (*project.contracts.values(), *project.gold.values()):
+        digest.update(f"{table.table} {sorted(table.personal)}".encode())
     return digest.hexdigest()
 
 
-def prepare(homes: Homes, project: Project) -> bool:
-    """Create or evolve schemas, ledger, RAW and ODS, masked views, grants, bucket and Iceberg tables.
+def _scripts(project: Project) -> list[Path]:
+    return sorted((project.root / "sql/ops").glob("*.sql"))
 
-    Does nothing when the contracts and the SQL are those it was last called with. Returns whether it did.
+
+def _tables(project: Project) -> list[TableDdl]:
+    landed = [ddl(c) for c in project.contracts.values() for ddl in (raw_ddl, ods_ddl)]
+    return landed + [gold_ddl(m) for m in project.gold.values()]
+
+
+def prepare(homes: Homes, project: Project) -> bool:
+    """Create or evolve schemas, ledger, tables, masked views, grants, bucket and Iceberg tables.
+
+    Does nothing when the contracts and the SQL are those it was last called with. Otherwise it looks into the
+    catalog first: what is there is not touched, so that no reader waits where nothing is to be created. Returns
+    whether there was anything to look at.
 
     Raises:
         ContractError: a column's type in the warehouse is not the contract's any more.
+        LakehouseError: a lock was not free within a minute.
     """
     from lakehouse.home import lake
 
     wanted = fingerprint(project)
     with homes.engine.connect() as conn:
-        if _remembered(conn) == wanted:
+        if _remembered(conn, "fingerprint") == wanted:
             return False
     homes.ensure_bucket()
     with homes.engine.begin() as conn:
-        lock(conn)
-        if _remembered(conn) == wanted:
+        lock(conn, "tables")
+        if _remembered(conn, "fingerprint") == wanted:
             return False
-        for folder in ("sql/ops", "sql/raw", "sql/ods"):
-            for path in sorted((project.root / folder).glob("*.sql")):
-                if ".conform." not in path.name:
-                    run_script(conn, path.read_text(encoding="utf-8"))
-        for model in project.gold.values():
-            run_script(conn, gold_ddl(model))
-        _check_types(conn, project)
+        scripts = "".join(path.read_text(encoding="utf-8") for path in _scripts(project))
+        if _remembered(conn, "ops") != _digest(scripts):
+            run_script(conn, scripts)
+            _remember(conn, "ops", _digest(scripts))
+        for ddl in _tables(project):
+            _create_or_evolve(conn, ddl)
         _mask_and_grant(conn, project)
         lake.prepare(homes, conn, project)
-        conn.execute(
-            text(
-                "insert into ops.setting values ('fingerprint', :f) "
-                "on conflict (name) do update set value = excluded.value"
-            ),
-            {"f": wanted},
-        )
+        _remember(conn, "fingerprint", wanted)
     return True
 
 
-def _remembered(conn: Connection) -> str | None:
+def _digest(script: str) -> str:
+    return hashlib.sha256(script.encode()).hexdigest()
+
+
+def _remembered(conn: Connection, name: str) -> str | None:
     if conn.execute(text("select to_regclass('ops.setting')")).scalar() is None:
         return None
-    return conn.execute(text("select value from ops.setting where name = 'fingerprint'")).scalar()
+    return conn.execute(text("select value from ops.setting where name = :n"), {"n": name}).scalar()
 
 
-def _check_types(conn: Connection, project: Project) -> None:
-    for contract in project.contracts.values():
-        actual = column_types(conn, f"ods.{contract.table}")
-        for column in contract.columns:
-            if actual[column.name] != column.type.sql:
-                raise ContractError(
-                    f"ods.{contract.table}.{column.name} is {actual[column.name]}, "
-                    f"its contract says {column.type.sql}.",
-                    "Changing a type needs a migration: alter the table by hand, then run again.",
-                )
-    for model in project.gold.values():
-        wanted = gold_columns(model) | {"_publish_id": "bigint"}
-        actual = column_types(conn, f"gold.{model.table}")
-        differing = sorted(n for n in wanted.keys() | actual.keys() if wanted.get(n) != actual.get(n))
-        if differing:
-            raise ContractError(
-                f"gold.{model.table} does not fit its model any more: {', '.join(differing)}.",
-                f"Drop gold.{model.table} in both homes; the next run computes it again.",
-            )
+def _remember(conn: Connection, name: str, value: str) -> None:
+    conn.execute(
+        text("insert into ops.setting values (:n, :v) on conflict (name) do update set value = excluded.value"),
+        {"n": name, "v": value},
+    )
+
+
+def _create_or_evolve(conn: Connection, ddl: TableDdl) -> None:
+    """Create the table, or what it lacks of columns and indexes.
+
+    Raises:
+        ContractError: a column has another type than its contract says.
+    """
+    actual = column_types(conn, ddl.relation)
+    if not actual:
+        run_script(conn, ddl.text)
+        return
+    differing = sorted(n for n, kind in actual.items() if ddl.columns.get(n, kind) != kind)
+    if differing:
+        name = differing[0]
+        raise ContractError(
+            f"{ddl.relation}.{name} is {actual[name]}, its contract says {ddl.columns[name]}.",
+            "Changing a type needs a migration: alter the table by hand in both homes, or drop a gold table in "
+            "both, and run again.",
+        )
+    new = {n: kind for n, kind in ddl.columns.items() if n not in actual}
+    if new:
+        added = ", ".join(f"add column {name} {kind}" for name, kind in new.items())
+        run_script(conn, f"alter table {ddl.relation} {added}")
+    for name, statement in ddl.indexes.items():
+        if conn.execute(text("select to_regclass(:n)"), {"n": f"{ddl.schema}.{name}"}).scalar() is None:
+            run_script(conn, statement)
+    run_script(conn, "".join(ddl.comments))
 
 
 def _mask_and_grant(conn: Connection, project: Project) -> None:
@@ -154,16 +176,15 @@ def _mask_and_grant(conn: Connection, project: Project) -> None:
     run_script(
         conn,
         f"grant usage on schema ods, gold, ops, masked to {ANALYST_ROLE};"
-        f"grant select on ops.batch, ops.publish, ops.last_publish, ops.quality_result to {ANALYST_ROLE};",
+        "grant select on ops.batch, ops.run, ops.publish, ops.accounted, ops.last_publish, ops.open_partition, "
+        f"ops.quality_result to {ANALYST_ROLE};",
     )
-    for contract in project.contracts.values():
-        columns = {c.name: c.pii == "personal" for c in contract.columns}
-        for name in column_types(conn, f"ods.{contract.table}"):
-            columns.setdefault(name, False)
-        _share_with_analyst(conn, "ods", contract.table, columns)
-    for model in project.gold.values():
-        columns = {name: model.pii.get(name) == "personal" for name in (*model.columns, "_publish_id")}
-        _share_with_analyst(conn, "gold", model.table, columns)
+    tables = [(ods_ddl(c), c.personal) for c in project.contracts.values()]
+    tables += [(gold_ddl(m), m.personal) for m in project.gold.values()]
+    for ddl, personal in tables:
+        # A column that the contract has given up is still there, and open.
+        names = [*column_types(conn, ddl.relation)]
+        _share_with_analyst(conn, ddl.schema, ddl.table, {name: name in personal for name in names})
 
 
 def _share_with_analyst(conn: Connection, schema: str, table: str, columns: dict[str, bool]) -> None:
@@ -178,11 +199,14 @@ def _share_with_analyst(conn: Connection, schema: str, table: str, columns: dict
             f"case when {name} is not null then '***' end as {name}" if personal else name
             for name, personal in columns.items()
         )
-        sql += (
-            f"drop view if exists masked.{table};"
-            f"create view masked.{table} as select {masked} from {schema}.{table};"
-            f"grant select on masked.{table} to {ANALYST_ROLE};"
-        )
+        query = f"select {masked} from {schema}.{table}"
+        present = text("select obj_description(to_regclass(:v), 'pg_class')")
+        if conn.execute(present, {"v": f"masked.{table}"}).scalar() != _digest(query):
+            sql += (
+                f"drop view if exists masked.{table};create view masked.{table} as {query};"
+                f"comment on view masked.{table} is '{_digest(query)}';"
+                f"grant select on masked.{table} to {ANALYST_ROLE};"
+            )
     else:
         sql += f"grant select on {schema}.{table} to {ANALYST_ROLE};"
     run_script(conn, sql)

@@ -1,78 +1,104 @@
-"""The audit of a staged layer: which relations the gate looks at, and what its verdict does to the ledger."""
+"""The audit of a staged layer: what the gate looks at, and what its verdict does to the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import literal
-from lakehouse.compile.rules import removal_expectations
-from lakehouse.contract import Project
-from lakehouse.contract.model import Layer
-from lakehouse.errors import GateFailed
+from lakehouse.engine.session import Session, open_session
+from lakehouse.errors import GateFailed, StaleStage
+from lakehouse.home import lake
 from lakehouse.home.homes import Homes
-from lakehouse.home.warehouse import run_script
-from lakehouse.layer.copies import check_files
-from lakehouse.layer.docs import DocsTarget
-from lakehouse.layer.gate import (
+from lakehouse.layer.inputs import Inputs
+from lakehouse.layer.ledger import Publish, Run, mark_audited
+from lakehouse.layer.steps import LayerSteps, Work
+from lakehouse.layer.target import Target
+from lakehouse.quality.docs import DocsTarget
+from lakehouse.quality.gate import (
     RuleResult,
     Subject,
     accounting_subject,
     agreement_subject,
-    contract_subject,
     failure_message,
-    gold_subject,
-    raw_subject,
     run_gate,
 )
-from lakehouse.layer.ledger import Hop, mark
-from lakehouse.layer.merge import staged
+
+_ACCOUNTING = {
+    "table_name": "text",
+    "batch_id": "text",
+    "read_rows": "bigint",
+    "published_rows": "bigint",
+    "quarantined_rows": "bigint",
+    "duplicate_rows": "bigint",
+    "tolerance": "double precision",
+}
+_AGREEMENT = {
+    "table_name": "text",
+    "part": "text",
+    "warehouse_rows": "bigint",
+    "lake_rows": "bigint",
+    "warehouse_hash": "text",
+    "lake_hash": "text",
+}
 
 
-def audit(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> str:
+def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> str:
     """Hold the staged rows of a run against their rules and write the verdict to the ledger.
 
     Returns ``passed`` or ``warned`` (a soft rule was broken).
 
     Raises:
-        GateFailed: a hard rule was broken. The hops are marked as blocked, the rows stay in schema ``stage``.
+        GateFailed: a hard rule was broken. The run is marked as blocked, its rows stay in schema ``stage``.
+        StaleStage: a staged file is not the one that was written.
     """
-    source, partition_key = hops[0].source, hops[0].run_partition_key
-    check_files(homes, hops)
-    pages = project.root / "great_expectations"
-    with homes.engine.begin() as conn:
-        _expose_figures(conn, project, layer, hops)
-    results = run_gate(
-        homes.engine,
-        [*_subjects(project, layer, hops), *_removals(homes, project, layer, hops)],
-        layer=layer,
-        partition_key=partition_key,
-        source=source,
-        resolve=_resolver(hops),
-        docs=DocsTarget(pages) if pages.is_dir() else None,
-    )
+    run = work.run
+    check_files(work.homes, conn, inputs.publishes)
+    pages = work.project.root / "great_expectations"
+    with open_session(work.homes) as session:
+        subjects = [
+            *steps.subjects(work, conn, inputs, session),
+            *_figures(work, conn, inputs.publishes, session),
+        ]
+        results = run_gate(
+            session,
+            subjects,
+            layer=run.layer,
+            partition_key=run.partition_key,
+            source=run.source,
+            docs=DocsTarget(pages) if pages.is_dir() else None,
+        )
     hard = [r for r in results if r.blocks]
     verdict = "blocked" if hard else "passed" if all(r.success for r in results) else "warned"
-    with homes.engine.begin() as conn:
-        _record(conn, source, layer, partition_key, verdict, results)
-        for hop in hops:
-            message = failure_message([r for r in results if _table(r) == hop.table], warnings_too=True)
-            of_table = verdict if hard else "warned" if message else "passed"
-            mark(
-                conn,
-                [hop],
-                status="blocked" if hard else "staged",
-                verdict=of_table,
-                message=message or None,
-            )
+    with work.homes.engine.begin() as ledger:
+        _record(ledger, run, verdict, results)
+        mark_audited(ledger, run, verdict, _by_table(inputs.publishes, results, verdict))
     if hard:
-        raise GateFailed(
-            f"{source} {layer} {partition_key}: {failure_message(results)}",
-            f"Nothing was published. The rows are in {staged(layer, _table(hard[0]))}* until the next try; "
-            "mend the files or the rule, then clear the run.",
-        )
+        raise GateFailed(f"{run.label}: {failure_message(results)}", _where(inputs.publishes, hard))
     return verdict
+
+
+def _where(publishes: Sequence[Publish], hard: Sequence[RuleResult]) -> str:
+    """Where the rows of a blocked run can be looked at, by the names the relations really have."""
+    named = {_table(r) for r in hard}
+    relations = [p.stage for p in publishes if p.table in named and p.placement != "none"]
+    relations = relations or [p.stage for p in publishes if p.placement != "none"]
+    refused = f"; rows that row rules refused in {relations[0]}__refused" if publishes[0].layer == "silver" else ""
+    return (
+        f"Nothing was published. Until the next try the rows are in {', '.join(relations[:3])}{refused}. "
+        "Mend the files or the rule, then run the partition again."
+    )
+
+
+def _by_table(
+    publishes: Sequence[Publish], results: Sequence[RuleResult], verdict: str
+) -> Mapping[str, tuple[str, str | None]]:
+    found = {}
+    for table in {p.table for p in publishes}:
+        message = failure_message([r for r in results if _table(r) == table], warnings_too=True)
+        of_table = verdict if verdict == "blocked" else "warned" if message else "passed"
+        found[table] = (of_table, message or None)
+    return found
 
 
 def _table(result: RuleResult) -> str:
@@ -80,112 +106,66 @@ def _table(result: RuleResult) -> str:
     return result.table.partition(".")[0]
 
 
-def _expose_figures(conn: Connection, project: Project, layer: Layer, hops: list[Hop]) -> None:
-    """Views of this run's row counts and checksums, for the gate to audit like any other relation."""
-    ids = ", ".join(str(h.publish_id) for h in hops)
-    source = hops[0].source
-    tolerances = ", ".join(
-        f"({literal(table)}, {_tolerance(project, table)}::double precision)"
-        for table in sorted({h.table for h in hops})
-    )
-    accounting, agreement = staged(layer, source, "accounting"), staged(layer, source, "agreement")
-    run_script(
-        conn,
-        f"drop view if exists {accounting}; drop view if exists {agreement};"
-        f"create view {accounting} as select p.publish_id, p.table_name, p.partition_key, p.read_rows, "
-        "p.published_rows, p.quarantined_rows, p.duplicate_rows, v.tolerance "
-        f"from ops.publish p join (values {tolerances}) v (table_name, tolerance) "
-        f"using (table_name) where p.publish_id in ({ids});"
-        f"create view {agreement} as select publish_id, table_name, column_name, warehouse_value, lake_value "
-        f"from stage.agreement where publish_id in ({ids});",
-    )
+def check_files(homes: Homes, conn: Connection, publishes: Sequence[Publish]) -> None:
+    """Make sure that the staged lake files are those whose hashes were taken.
+
+    Raises:
+        StaleStage: a file is gone or was overwritten.
+    """
+    for publish in publishes:
+        staged = lake.staged_files(conn, publish.publish_id, "changed", "carried", "result")
+        for uri, etag in lake.etags(homes, staged).items():
+            if etag != staged[uri]:
+                raise StaleStage(
+                    f"{publish.layer}.{publish.table} for {publish.partition_key}: {uri} is not the file that was "
+                    "staged.",
+                    f"Clear the task `stage.{publish.table}` and those after it in {publish.source}_{publish.layer}.",
+                )
 
 
-def _tolerance(project: Project, table: str) -> float:
-    contract = project.contracts.get(table)
-    return contract.quarantine_tolerance if contract else 0.0
+def _figures(work: Work, conn: Connection, publishes: Sequence[Publish], session: Session) -> list[Subject]:
+    """Row counts and hashes of this run, for the gate to audit like any other relation."""
+    ids = {"p": [p.publish_id for p in publishes]}
+    accounted = conn.execute(
+        text(
+            "select table_name, batch_id::text, read_rows, published_rows, quarantined_rows, duplicate_rows "
+            "from ops.accounted where publish_id = any(:p) order by 1, 2"
+        ),
+        ids,
+    ).all()
+    agreement = conn.execute(
+        text(
+            "select p.table_name, a.part, a.warehouse_rows, a.lake_rows, a.warehouse_hash, a.lake_hash "
+            "from ops.agreement as a inner join ops.publish as p using (publish_id) "
+            "where publish_id = any(:p) order by 1, 2"
+        ),
+        ids,
+    ).all()
+    targets = {p.table: Target.of(work.project, p.layer, p.table) for p in publishes}
+    rows = [(*row, targets[row[0]].tolerance) for row in accounted]
+    session.values("staged__accounting", _ACCOUNTING, rows)
+    session.values("staged__agreement", _AGREEMENT, [tuple(row) for row in agreement])
+    may_be_empty = sorted(t for t, target in targets.items() if target.may_be_empty)
+    subjects = [accounting_subject("staged__accounting", may_be_empty)] if rows else []
+    # A run in which nothing differs has written nothing to compare.
+    return subjects + ([agreement_subject("staged__agreement")] if agreement else [])
 
 
-def _subjects(project: Project, layer: Layer, hops: list[Hop]) -> list[Subject]:
-    source, tables = hops[0].source, list(dict.fromkeys(h.table for h in hops))
-    if layer == "bronze":
-        # A batch that is served again has been staged, and audited, when it came first.
-        fresh = [h.table for h in hops if h.mode != "revive"]
-        subjects = [raw_subject(project.contracts[t], staged(layer, t)) for t in fresh]
-    elif layer == "silver":
-        subjects = [contract_subject(project.contracts[t], staged(layer, t, "result")) for t in tables]
-    else:
-        subjects = [gold_subject(project.gold[t], staged(layer, t, "result")) for t in tables]
-    # An affected gold recomputation may have nothing to say.
-    may_be_empty = [t for t in tables if layer == "gold" or project.contracts[t].allow_empty]
-    return [
-        *subjects,
-        accounting_subject(staged(layer, source, "accounting"), may_be_empty),
-        agreement_subject(staged(layer, source, "agreement")),
-    ]
-
-
-def _removals(homes: Homes, project: Project, layer: Layer, hops: list[Hop]) -> list[Subject]:
-    """The rows that silver is about to delete, which is rare: a superseding delivery no longer has them."""
-    if layer != "silver":
-        return []
-    with homes.engine.connect() as conn:
-        losing = conn.execute(
-            text(
-                "select distinct table_name from ops.publish where publish_id = any(:ids) and deleted_rows > 0"
-            ),
-            {"ids": [h.publish_id for h in hops]},
-        ).scalars()
-        contracts = [project.contracts[t] for t in sorted(losing)]
-    return [
-        Subject(
-            f"{c.table}.removed",
-            f"(select * from {staged(layer, c.table)} where _op = 'delete')",
-            c.key,
-            frozenset(column.name for column in c.columns if column.pii == "personal"),
-            expectations,
-        )
-        for c in contracts
-        if (expectations := removal_expectations(c, project.contracts.values()))
-    ]
-
-
-def _resolver(hops: list[Hop]) -> Callable[[str], str]:
-    """Rules see tables as they will be after this publish."""
-    layers = {"ods": "silver", "gold": "gold"}
-    tables = {h.table for h in hops}
-    layer = hops[0].layer
-
-    def resolve(name: str) -> str:
-        schema, _, table = name.partition(".")
-        if layers.get(schema) == layer and table in tables:
-            return staged(layer, table, "next")
-        return name
-
-    return resolve
-
-
-def _record(
-    conn: Connection,
-    source: str,
-    layer: Layer,
-    partition_key: str,
-    verdict: str,
-    results: Sequence[RuleResult],
-) -> None:
+def _record(conn: Connection, run: Run, verdict: str, results: Sequence[RuleResult]) -> None:
     if not results:
         return
     conn.execute(
         text(
-            "insert into ops.quality_result (source, layer, partition_key, table_name, rule, severity, passed, "
-            "checked_rows, failed_rows, sample_keys, description, verdict) values (:source, :layer, :key, :table, "
-            ":rule, :severity, :passed, :checked, :failed, :sample, :description, :verdict)"
+            "insert into ops.quality_result (run_id, source, layer, partition_key, table_name, rule, severity, "
+            "passed, checked_rows, failed_rows, sample_keys, description, verdict) values (:run, :source, :layer, "
+            ":key, :table, :rule, :severity, :passed, :checked, :failed, :sample, :description, :verdict)"
         ),
         [
             {
-                "source": source,
-                "layer": layer,
-                "key": partition_key,
+                "run": run.run_id,
+                "source": run.source,
+                "layer": run.layer,
+                "key": run.partition_key,
                 "table": r.table,
                 "rule": r.rule,
                 "severity": r.severity,

@@ -1,51 +1,144 @@
 """Bronze / RAW: one streaming pass over a landed file feeds Parquet on S3 and COPY into Postgres.
 
-The rows go into a table of their own, ``stage.bronze__<table>``, which publishing attaches to ``raw.<table>``
-as the batch's partition: no row is written twice.
+The rows go into a relation of their own, which publishing attaches to ``raw.<table>`` as the batch's partition: no
+row is written twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import literal, raw_columns
-from lakehouse.compile.schemas import bronze_schema
-from lakehouse.contract import Contract, Project
+from lakehouse.compile.ddl import literal
+from lakehouse.contract import Project
+from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import FileDefect, LakehouseError
-from lakehouse.home import lake, warehouse
 from lakehouse.home.homes import Homes
+from lakehouse.home.rows import attach, copy_rows, create_stage, to_wire, wire_schema
+from lakehouse.home.warehouse import run_script
 from lakehouse.landing.delimited import read_batches
 from lakehouse.landing.manifest import read_manifest
 from lakehouse.landing.stream import Digest
-from lakehouse.layer.copies import announce_file, copy_batches, record_agreement
-from lakehouse.layer.ledger import Hop, Wanted, batch_id
-from lakehouse.layer.merge import staged
+from lakehouse.layer.inputs import Inputs
+from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
+from lakehouse.layer.staging import Stage, tee
+from lakehouse.layer.steps import LayerSteps, Plan, Work
+from lakehouse.layer.target import Target
+from lakehouse.quality.gate import Subject, raw_subject
+
+_NEW_BATCH = """
+insert into ops.batch (
+    batch_id, source, table_name, partition_key, source_key, source_hash, size_bytes, landed_at
+) values (:batch_id, :source, :table, :partition_key, :source_key, :source_hash, :size_bytes, :landed_at)
+on conflict (batch_id) do nothing
+"""
+_BATCH = """
+select
+    b.batch_id::text, b.table_name, b.partition_key::text, b.source_key, b.source_hash, b.size_bytes,
+    to_char(b.landed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+from ops.batch as b
+inner join ops.accounted as a on a.batch_id = b.batch_id
+where a.publish_id = :p
+"""
+#: The batch is the current one of its key; silver has to take it up (again).
+_CURRENT = """
+update ops.batch set
+    superseded_by = null, silver_publish_id = null, bronze_publish_id = coalesce(bronze_publish_id, :p)
+where batch_id = :b
+"""
+_SUPERSEDED = """
+update ops.batch set superseded_by = :b
+where table_name = :t and partition_key = :k and batch_id <> :b and superseded_by is null
+"""
 
 
-def plan(homes: Homes, conn: Connection, project: Project, source: str, partition_key: str) -> list[Wanted]:
-    """One hop per file of the delivery that the ledger does not show as served.
+class Bronze(LayerSteps):
+    """Landed files as they are."""
 
-    Raises:
-        LakehouseError: there is no such delivery, or it lacks a contract's file.
-    """
+    layer = "bronze"
+
+    def plan(
+        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+    ) -> Plan:
+        """One table per file of the delivery that is not served as the current one of its key.
+
+        Raises:
+            LakehouseError: there is no such delivery, or it lacks a contract's file.
+        """
+        batches = _delivered(homes, project, source, partition_key)
+        known: dict[str, bool] = {
+            batch: current
+            for batch, current in conn.execute(
+                text(
+                    "select batch_id::text, superseded_by is null from ops.batch "
+                    "where batch_id = any(cast(:b as uuid[])) and bronze_publish_id is not null"
+                ),
+                {"b": [b.batch_id for b in batches]},
+            )
+        }
+        new = [b for b in batches if not known.get(b.batch_id)]
+        if new:
+            conn.execute(text(_NEW_BATCH), [{"source": source} | vars(b) for b in new])
+        return Plan(
+            tuple(
+                Wanted(b.table, "revive" if b.batch_id in known else "batch", batches=(b.batch_id,)) for b in new
+            )
+        )
+
+    def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
+        """Parse the landed file into both homes' stages.
+
+        Raises:
+            FileDefect: the file is broken, or its bytes are not those of the manifest.
+        """
+        batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
+        target = Target.of(work.project, "bronze", publish.table)
+        with open_session(work.homes) as session:
+            staging = Stage(work.homes, conn, session, target, publish)
+            if publish.mode == "revive":
+                rows = _look_again(conn, staging, batch)
+            else:
+                rows = _parse(work, conn, staging, batch)
+        counts = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0}
+        mark_accounted(conn, publish, {batch.batch_id: counts})
+        changes = {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0, "carried": 0}
+        placement = "none" if publish.mode == "revive" else "attach"
+        mark_staged(conn, publish, attempt, placement=placement, counts=changes, replaced_files=())
+        return counts | changes
+
+    def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
+        """The rows as landed. A batch that is served again has been audited when it came first."""
+        for publish in inputs.publishes:
+            if publish.mode == "batch":
+                yield raw_subject(work.project.contracts[publish.table], inputs.result(session, publish))
+
+    def place(self, work: Work, conn: Connection, publish: Publish) -> None:
+        """Attach the staged rows to RAW as the batch's partition."""
+        if publish.placement == "none":
+            return
+        batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
+        name = f"{publish.table}__{batch.batch_id.replace('-', '')[:12]}"
+        attach(conn, publish.stage, f"raw.{publish.table}", name, f"for values in ({literal(batch.batch_id)})")
+
+    def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
+        """Make the batch the current one of its key."""
+        batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
+        names = {"p": publish.publish_id, "b": batch.batch_id, "t": batch.table, "k": batch.partition_key}
+        conn.execute(text(_CURRENT), names)
+        conn.execute(text(_SUPERSEDED), names)
+
+
+def _delivered(homes: Homes, project: Project, source: str, partition_key: str) -> list[Batch]:
     manifest = read_manifest(homes.s3_client(), homes.bucket, source, partition_key)
     if manifest is None:
         raise LakehouseError(
             f"There is no delivery of {source} for {partition_key} (no manifest on {homes.bucket}).",
             f"Land it: lakehouse land {source} --date {partition_key}",
         )
-    known: dict[str, bool] = dict(
-        conn.execute(
-            text("select batch_id::text, superseded_by is null from ops.batch where source = :s"),
-            {"s": source},
-        ).all()
-    )
-    wanted = []
+    batches = []
     for contract in project.tables(source):
         file = manifest.file(contract.name)
         if file is None:
@@ -54,138 +147,69 @@ def plan(homes: Homes, conn: Connection, project: Project, source: str, partitio
                 f"Land the whole delivery again: lakehouse land {source} --date {partition_key}",
             )
         batch = batch_id(source, contract.table, file.key, file.sha256)
-        if known.get(batch):
-            continue
-        details = {
-            "key": file.key,
-            "sha256": file.sha256,
-            "bytes": file.bytes,
-            "landed_at": manifest.landed_at.isoformat(),
-        }
-        mode = "revive" if batch in known else "batch"
-        wanted.append(Wanted(contract.table, partition_key, mode, batch, None, details))
-    return wanted
-
-
-def stage(
-    homes: Homes, conn: Connection, contract: Contract, hop: Hop
-) -> tuple[dict[str, int], dict[str, object]]:
-    """Parse the landed file into both homes' stages. Returns counts and details for the ledger.
-
-    Raises:
-        FileDefect: the file is broken, or its bytes are not those of the manifest.
-    """
-    types = raw_columns(contract)
-    if hop.mode == "revive":
-        return _look_again(homes, conn, contract, hop, types), {}
-    relation = staged("bronze", contract.table)
-    _create_stage(conn, contract, hop, relation)
-    uri = announce_file(homes, hop)
-    body = homes.s3_client().get_object(Bucket=homes.bucket, Key=hop.details["key"])["Body"]
-    digest = Digest()
-    batches = read_batches(body, contract, hop.details["key"], digest)
-    columns = [c.raw_name for c in contract.columns] + ["_source_line"]
-    with lake.parquet_writer(homes, uri, bronze_schema(contract)) as writer:
-        rows = copy_batches(conn, relation, columns, _tee(batches, writer, contract, hop))
-    if digest.sha256 != hop.details["sha256"]:
-        raise FileDefect(
-            f"{hop.details['key']} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
-            f"Somebody overwrote it. Land it again: lakehouse land {hop.source} --date {hop.partition_key}",
+        landed_at = manifest.landed_at.isoformat()
+        batches.append(
+            Batch(batch, contract.table, partition_key, file.key, file.sha256, file.bytes, landed_at)
         )
-    record_agreement(homes, conn, hop, types, relation, [uri])
-    return _counts(rows), {"files": [uri], "replaced": []}
+    return batches
 
 
-def _look_again(
-    homes: Homes, conn: Connection, contract: Contract, hop: Hop, types: dict[str, str]
-) -> dict[str, int]:
-    """The batch is in both homes since it came first; compare them once more. Returns the counts."""
-    files = conn.execute(
-        text(
-            "select details -> 'files' from ops.publish where layer = 'bronze' and status = 'published' "
-            "and batch_id = :b and details ? 'files' order by publish_id desc limit 1"
-        ),
-        {"b": hop.batch_id},
-    ).scalar_one()
-    stored = f"(select * from raw.{contract.table} where _batch_id = {literal(hop.batch_id or '')}) q"
-    record_agreement(homes, conn, hop, types, stored, files)
-    return _counts(conn.execute(text(f"select count(*) from {stored}")).scalar_one())
-
-
-def _counts(rows: int) -> dict[str, int]:
-    counted = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0}
-    return counted | {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0}
-
-
-def _create_stage(conn: Connection, contract: Contract, hop: Hop, relation: str) -> None:
-    """A table like RAW whose technical columns fill themselves; the check lets ATTACH skip its scan."""
+def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
+    """The file's rows into both homes; returns how many."""
+    contract, target, relation = work.project.contracts[batch.table], staging.target, staging.publish.stage
     constants = {
-        "_batch_id": hop.batch_id or "",
-        "_source_key": hop.details["key"],
-        "_source_hash": hop.details["sha256"],
-        "_ingested_at": hop.details["landed_at"],
+        "_batch_id": batch.batch_id,
+        "_source_key": batch.source_key,
+        "_source_hash": batch.source_hash,
+        "_ingested_at": batch.landed_at,
     }
-    defaults = ", ".join(f"alter column {n} set default {literal(v)}" for n, v in constants.items())
-    warehouse.run_script(
+    create_stage(conn, relation, target.columns, constants)
+    uri = staging.announce("changed", batch.partition_key, batch.batch_id)
+    body = work.homes.s3_client().get_object(Bucket=work.homes.bucket, Key=batch.source_key)["Body"]
+    digest = Digest()
+    read = read_batches(body, contract, batch.source_key, digest)
+    sent = [n for n in target.columns if n not in constants]
+    wire = wire_schema({n: target.columns[n] for n in sent}, target.schema)
+    rows = copy_rows(
         conn,
-        f"drop table if exists {relation};"
-        f"create table {relation} (like raw.{contract.table});"
-        f"alter table {relation} {defaults}, add check (_batch_id = {literal(hop.batch_id or '')});",
+        relation,
+        wire,
+        (to_wire(b, wire) for b in tee(work.homes, uri, target.schema, _with(read, constants, target.schema))),
     )
-
-
-def _tee(
-    batches: Iterator[pa.RecordBatch], writer: pq.ParquetWriter, contract: Contract, hop: Hop
-) -> Iterator[pa.RecordBatch]:
-    """Write each batch, with its technical columns, to the lake on its way to the warehouse."""
-    constants = [hop.batch_id, hop.details["key"], hop.details["sha256"]]
-    schema = bronze_schema(contract)
-    landed_at = pa.scalar(datetime.fromisoformat(hop.details["landed_at"]), pa.timestamp("us", tz="UTC"))
-    for batch in batches:
-        size = batch.num_rows
-        columns = [
-            *batch.columns[:-1],
-            *(pa.repeat(pa.scalar(value, pa.string()), size) for value in constants),
-            batch.column(batch.num_columns - 1),
-            pa.repeat(landed_at, size),
-        ]
-        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-        yield batch
-
-
-def publish(conn: Connection, contract: Contract, hop: Hop) -> None:
-    """Attach the staged rows to RAW as the batch's partition and make the batch the current one of its key."""
-    if hop.mode != "revive":
-        partition = f"{contract.table}__{(hop.batch_id or '').replace('-', '')[:12]}"
-        warehouse.run_script(
-            conn,
-            f"alter table {staged('bronze', contract.table)} set schema raw;"
-            f"alter table raw.bronze__{contract.table} rename to {partition};"
-            f"alter table raw.{contract.table} attach partition raw.{partition} "
-            f"for values in ({literal(hop.batch_id or '')});"
-            f"analyze raw.{partition};",
+    if digest.sha256 != batch.source_hash:
+        raise FileDefect(
+            f"{batch.source_key} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
+            f"Somebody overwrote it. Land it again: lakehouse land {work.run.source} --date {batch.partition_key}",
         )
-    conn.execute(
-        text(
-            "insert into ops.batch (batch_id, source, table_name, partition_key, source_key, source_hash, "
-            "size_bytes, landed_at) values (:b, :s, :t, :k, :key, :hash, :bytes, :landed) "
-            "on conflict (batch_id) do update set superseded_by = null"
-        ),
-        {
-            "b": hop.batch_id,
-            "s": hop.source,
-            "t": hop.table,
-            "k": hop.partition_key,
-            "key": hop.details["key"],
-            "hash": hop.details["sha256"],
-            "bytes": hop.details["bytes"],
-            "landed": hop.details["landed_at"],
-        },
+    run_script(conn, "".join(target.ddl.for_stage(relation, literal(batch.batch_id))) + f"analyze {relation}")
+    staging.note(uri, rows)
+    staging.agree([uri], relation)
+    return rows
+
+
+def _with(
+    batches: Iterator[pa.RecordBatch], constants: dict[str, str], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Give each batch the technical columns, which are the same in all rows."""
+    landed_at = pa.scalar(datetime.fromisoformat(constants["_ingested_at"]), pa.timestamp("us", tz="UTC"))
+    scalars = {name: pa.scalar(value, pa.string()) for name, value in constants.items()}
+    scalars["_ingested_at"] = landed_at
+    for batch in batches:
+        columns = [
+            pa.repeat(scalars[name], batch.num_rows) if name in scalars else batch.column(name)
+            for name in schema.names
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _look_again(conn: Connection, staging: Stage, batch: Batch) -> int:
+    """The batch is in both homes since it came first; compare them once more. Returns its rows."""
+    uris = list(
+        conn.execute(
+            text("select uri from ops.lake_file where batch_id = :b and layer = 'bronze' and status = 'live'"),
+            {"b": batch.batch_id},
+        ).scalars()
     )
-    conn.execute(
-        text(
-            "update ops.batch set superseded_by = :b where table_name = :t and partition_key = :k "
-            "and batch_id <> :b and superseded_by is null"
-        ),
-        {"b": hop.batch_id, "t": hop.table, "k": hop.partition_key},
-    )
+    stored = f"raw.{batch.table} where _batch_id = {literal(batch.batch_id)}"
+    staging.agree(uris, stored)
+    return int(conn.execute(text(f"select count(*) from {stored}")).scalar_one())

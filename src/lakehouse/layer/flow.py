@@ -15,7 +15,28 @@ from lakehouse.contract.model import Layer
 from lakehouse.errors import StaleStage
 from lakehouse.home import lake, warehouse
 from lakehouse.home.homes import Homes
-from lakehouse.layer.ledger import Hop, Wanted, mark_staged, replan, run_hops
+from lakehouse.layer.audit import audit, check_files
+from lakehouse.layer.bronze import Bronze
+from lakehouse.layer.gold import Gold
+from lakehouse.layer.inputs import Inputs
+from lakehouse.layer.ledger import (
+    Publish,
+    Run,
+    begin_attempt,
+    close_runs,
+    end_run,
+    latest_run,
+    mark_published,
+    open_run,
+    pin_batches,
+    publishes,
+    start_run,
+)
+from lakehouse.layer.silver import Silver
+from lakehouse.layer.steps import LayerSteps, Work
+
+#: The one place that tells the layers apart.
+LAYER_STEPS: dict[Layer, LayerSteps] = {"bronze": Bronze(), "silver": Silver(), "gold": Gold()}
 
 
 def plan(
@@ -27,7 +48,7 @@ def plan(
     *,
     full_refresh: bool = False,
 ) -> tuple[str, ...]:
-    """Ask the ledger what this run has to do, and write it down. Safe to repeat.
+    """Ask the ledger what this run has to do, pin what it reads, and write it down. Safe to repeat.
 
     Returns the tables with work; none when all is done. ``full_refresh`` recomputes gold in full.
 
@@ -35,45 +56,19 @@ def plan(
         LakehouseError: bronze: there is no complete delivery for the partition.
     """
     warehouse.prepare(homes, project)
+    steps = LAYER_STEPS[layer]
     with homes.engine.begin() as conn:
-        warehouse.lock(conn)
-        hops = replan(
-            conn,
-            source,
-            layer,
-            partition_key,
-            _wanted(homes, conn, project, source, layer, partition_key, full_refresh),
-        )
-        if layer == "gold":
-            from lakehouse.layer import gold
-
-            if hops:
-                gold.prepare(conn, project, source, hops)
-            else:
-                gold.settle_unchanged(conn, source)
-    return tuple(dict.fromkeys(h.table for h in hops))
-
-
-def _wanted(
-    homes: Homes,
-    conn: Connection,
-    project: Project,
-    source: str,
-    layer: Layer,
-    partition_key: str,
-    full_refresh: bool,
-) -> list[Wanted]:
-    if layer == "bronze":
-        from lakehouse.layer import bronze
-
-        return bronze.plan(homes, conn, project, source, partition_key)
-    if layer == "silver":
-        from lakehouse.layer import silver
-
-        return silver.plan(conn, project, source, partition_key)
-    from lakehouse.layer import gold
-
-    return gold.plan(conn, project, source, partition_key, full_refresh)
+        warehouse.lock(conn, source, layer)
+        planned = steps.plan(homes, conn, project, source, partition_key, full_refresh)
+        close_runs(conn, source, layer, partition_key)
+        if not planned.wanted and not planned.settles:
+            return ()
+        run = start_run(conn, source, layer, partition_key, planned.wanted, planned.pins)
+        if planned.batches:
+            pin_batches(conn, run, planned.batches)
+    if planned.wanted:
+        steps.prepare(Work(homes, project, run))
+    return tuple(dict.fromkeys(w.table for w in planned.wanted))
 
 
 def stage(
@@ -85,43 +80,20 @@ def stage(
 
     Raises:
         FileDefect: bronze: the landed file is broken.
-        StaleStage: another run has planned this layer since.
+        StaleStage: this run is over, or another try stages the table.
     """
-    from lakehouse.layer.copies import discard_files
-
+    total: dict[str, int] = {}
     with homes.engine.connect() as conn:
-        hops = run_hops(conn, source, layer, partition_key, table)
-    if not hops:
-        return {}
-    discard_files(homes, hops[0])
-    with homes.engine.begin() as conn:
-        # What is staged is read a few times and dropped; the planner needs a rough picture of it.
-        conn.execute(text("set local default_statistics_target = 10"))
-        counts, details = _stage_rows(homes, conn, project, layer, hops)
-        details["etags"] = lake.etags(homes, details.get("files", []))
-        for hop in hops:
-            mark_staged(conn, hop, counts[hop.publish_id], details if hop.leads else {})
-    return {name: sum(c[name] for c in counts.values()) for name in next(iter(counts.values()))}
-
-
-def _stage_rows(
-    homes: Homes, conn: Connection, project: Project, layer: Layer, hops: list[Hop]
-) -> tuple[dict[int, dict[str, int]], dict[str, Any]]:
-    if layer == "bronze":
-        from lakehouse.layer import bronze
-
-        (hop,) = hops
-        counts, details = bronze.stage(homes, conn, project.contracts[hop.table], hop)
-        return {hop.publish_id: counts}, details
-    if layer == "silver":
-        from lakehouse.layer import silver
-
-        return silver.stage(homes, conn, project, project.contracts[hops[0].table], hops)
-    from lakehouse.layer import gold
-
-    (hop,) = hops
-    counts, details = gold.stage(homes, conn, project.gold[hop.table], hop)
-    return {hop.publish_id: counts}, details
+        run = open_run(conn, source, layer, partition_key)
+        mine = publishes(conn, run, table) if run else []
+    for publish in mine:
+        assert run is not None  # noqa: S101 - for the type checker: there are no publishes without a run
+        with homes.engine.begin() as conn:
+            attempt = begin_attempt(conn, publish)
+        with homes.engine.begin() as conn:
+            counts = LAYER_STEPS[layer].stage(Work(homes, project, run), conn, publish, attempt)
+        total = {name: total.get(name, 0) + rows for name, rows in counts.items()}
+    return total
 
 
 def gate(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> dict[str, Any]:
@@ -134,18 +106,17 @@ def gate(homes: Homes, project: Project, source: str, layer: Layer, partition_ke
         StaleStage: a table of the plan has not been staged.
     """
     with homes.engine.connect() as conn:
-        hops = run_hops(conn, source, layer, partition_key)
-    if not hops:
-        return {"verdict": "nothing"}
-    missing = sorted({h.table for h in hops if h.status == "planned"})
-    if missing:
-        raise StaleStage(
-            f"{source} {layer} {partition_key}: not staged: {', '.join(missing)}.",
-            f"Clear the tasks `stage.<table>` of these tables in {source}_{layer}.",
-        )
-    from lakehouse.layer.audit import audit
-
-    return {"verdict": audit(homes, project, layer, hops)}
+        run = open_run(conn, source, layer, partition_key)
+        if run is None:
+            return {"verdict": "nothing"}
+        inputs = Inputs(conn, project, run)
+        missing = sorted({p.table for p in inputs.publishes if p.status == "planned"})
+        if missing:
+            raise StaleStage(
+                f"{run.label}: not staged: {', '.join(missing)}.",
+                f"Clear the tasks `stage.<table>` of these tables in {source}_{layer}.",
+            )
+        return {"verdict": audit(Work(homes, project, run), LAYER_STEPS[layer], inputs, conn)}
 
 
 def publish(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> dict[str, Any]:
@@ -155,39 +126,101 @@ def publish(homes: Homes, project: Project, source: str, layer: Layer, partition
     nothing to publish this is what the ledger knows of the partition, so that a missed event can be told again.
 
     Raises:
-        StaleStage: something is not what was audited; nothing was published.
+        StaleStage: something is not what was audited, or another run has published meanwhile; nothing was published.
     """
-    from lakehouse.layer.publish import publish as publish_hops
-
-    with homes.engine.begin() as conn:
-        hops = run_hops(conn, source, layer, partition_key)
-        if hops:
-            publish_hops(homes, conn, project, layer, hops)
     with homes.engine.connect() as conn:
-        return _event(conn, source, layer, partition_key, [h.publish_id for h in hops])
+        run = open_run(conn, source, layer, partition_key)
+    if run:
+        work = Work(homes, project, run)
+        try:
+            with homes.engine.begin() as conn:
+                _publish(work, conn)
+        except Overtaken:
+            with homes.engine.begin() as conn:
+                end_run(conn, run, "overtaken")
+            raise
+        lake.sweep(homes, layer, [t for t in project.stage_order(source, layer)])
+    with homes.engine.connect() as conn:
+        return _event(conn, source, layer, partition_key, run)
 
 
-def _event(
-    conn: Connection, source: str, layer: Layer, partition_key: str, publish_ids: list[int]
-) -> dict[str, Any]:
+class Overtaken(StaleStage):
+    """Another run has published a table of this one since it was planned."""
+
+
+def _publish(work: Work, conn: Connection) -> None:
+    """Publish the audited tables of a run, inside the transaction of ``conn``."""
+    run, steps = work.run, LAYER_STEPS[work.run.layer]
+    warehouse.lock(conn, run.source, run.layer)
+    now = latest_run(conn, run.source, run.layer, run.partition_key)
+    mine = publishes(conn, run)
+    if now != run or run.status != "audited" or any(p.status != "staged" for p in mine):
+        status = now.status if now else "gone"
+        raise StaleStage(
+            f"{run.label} is {status}, verdict {(now and now.verdict) or 'none'}.",
+            f"Clear the tasks `stage.<table>` and those after them in {run.source}_{run.layer}.",
+        )
+    check_files(work.homes, conn, mine)
+    _check_bases(conn, mine)
+    catalog = work.homes.catalog(conn)
+    for one in mine:
+        steps.place(work, conn, one)
+        done = lake.publish_files(
+            work.homes,
+            conn,
+            catalog,
+            layer=run.layer,
+            table=one.table,
+            publish_id=one.publish_id,
+            replaced=one.replaced_files,
+            properties={
+                "lakehouse.publish-id": str(one.publish_id),
+                "lakehouse.partition-key": one.partition_key,
+            },
+        )
+        mark_published(conn, one, done and done.snapshot_id, done and done.sequence_number)
+        steps.settle(work, conn, one)
+    end_run(conn, run, "published")
+
+
+def _check_bases(conn: Connection, mine: list[Publish]) -> None:
+    """A difference is only true of the state it was made to. Bronze makes none: it only adds."""
+    for one in mine:
+        served = conn.execute(
+            text("select publish_id from ops.publish where layer = :l and table_name = :t and is_current"),
+            {"l": one.layer, "t": one.table},
+        ).scalar()
+        if one.layer != "bronze" and served != one.base_publish_id:
+            raise Overtaken(
+                f"{one.layer}.{one.table} was published by another run since these rows were staged "
+                f"(publish {served}, staged on {one.base_publish_id}).",
+                f"Clear the task `plan` and those after it in {one.source}_{one.layer}.",
+            )
+
+
+def _event(conn: Connection, source: str, layer: Layer, partition_key: str, run: Run | None) -> dict[str, Any]:
     """What was just published, else what the ledger last published for the partition."""
     rows = conn.execute(
         text(
-            "select distinct on (table_name, batch_id) table_name, batch_id::text, published_rows, verdict, "
-            "inserted_rows + updated_rows + deleted_rows as written from ops.publish "
-            "where source = :s and layer = :l and status = 'published' and "
-            "case when cardinality(cast(:ids as bigint[])) > 0 then publish_id = any(:ids) "
-            "else run_partition_key = cast(:k as date) end order by table_name, batch_id, publish_id desc"
+            "select distinct on (p.table_name, p.partition_key) p.table_name, "
+            "coalesce(a.published, p.inserted_rows + p.updated_rows + p.unchanged_rows), p.verdict, "
+            "p.inserted_rows + p.updated_rows + p.deleted_rows, a.batches "
+            "from ops.publish as p left join lateral (select sum(c.published_rows)::bigint as published, "
+            "array_agg(c.batch_id::text) as batches from ops.accounted as c where c.publish_id = p.publish_id) as a "
+            "on true where p.status = 'published' and case when cast(:r as bigint) is not null then p.run_id = :r "
+            "else p.run_id in (select run_id from ops.run where source = :s and layer = :l "
+            "and partition_key = :k and status = 'published') end "
+            "order by p.table_name, p.partition_key, p.publish_id desc"
         ),
-        {"s": source, "l": layer, "ids": publish_ids, "k": partition_key},
+        {"s": source, "l": layer, "k": partition_key, "r": run.run_id if run else None},
     ).all()
-    rows_by_table: dict[str, int] = {}
-    for table, _, published, _, _ in rows:
-        rows_by_table[table] = rows_by_table.get(table, 0) + published
+    row_counts: dict[str, int] = {}
+    for table, published, *_ in rows:
+        row_counts[table] = row_counts.get(table, 0) + published
     return {
         "partition_key": partition_key,
-        "batch_ids": sorted({batch for _, batch, _, _, _ in rows if batch}),
-        "row_counts": rows_by_table,
-        "rows_written": sum(written for *_, written in rows) if publish_ids else 0,
-        "verdict": "warned" if any(v == "warned" for _, _, _, v, _ in rows) else "passed",
+        "batch_ids": sorted({batch for *_, batches in rows for batch in batches or ()}),
+        "row_counts": row_counts,
+        "rows_written": sum(written for _, _, _, written, _ in rows) if run else 0,
+        "verdict": "warned" if any(verdict == "warned" for _, _, verdict, _, _ in rows) else "passed",
     }

@@ -1,85 +1,167 @@
-"""Gold / GOLD: hand-written SQL, recomputed for the affected units only, in Postgres.
+"""Gold / GOLD: hand-written SQL over pinned silver, recomputed for the affected units only.
 
-A plan resolves every query once (``stage.query``), so that the staging tasks need no SQL parser. Relations in
-schema ``stage``: ``gold__changed__<ods table>`` (rows that changed since the last gold publish, before and
-after), ``gold__affected__<source>__<unit>`` and ``…__all`` (the units to recompute).
+A run's plan computes the affected units once and keeps each as a small file of the run; its staging tasks read them.
+Relations of a session: ``ods.<table>`` as pinned; ``gold.<table>`` as it will be after this run, and in the queries
+of units as it is; ``changed.<table>`` (rows that changed since the run before, as they were and as they are);
+``affected.<unit>``; ``delivery`` (the run's partition key).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import literal
-from lakehouse.compile.refs import references, rewrite
+from lakehouse.compile.gold_tables import gold_query
 from lakehouse.contract import GoldModel, Project
+from lakehouse.contract.model import reads
+from lakehouse.engine.difference import changed_rows, difference
+from lakehouse.engine.session import Session, open_session
+from lakehouse.home import lake
 from lakehouse.home.homes import Homes
-from lakehouse.home.warehouse import run_script
-from lakehouse.layer.ledger import Hop, Wanted
-from lakehouse.layer.merge import Target, copy_delta_to_lake, merge, stage_delta, staged
+from lakehouse.layer.inputs import Inputs
+from lakehouse.layer.ledger import Pin, Publish, Wanted, current_tables, mark_staged, seen_by_last_run
+from lakehouse.layer.place import place_rows
+from lakehouse.layer.staging import Stage
+from lakehouse.layer.steps import LayerSteps, Plan, Work
+from lakehouse.layer.target import Target
+from lakehouse.quality.gate import Subject, gold_subject
 
-_PENDING = """
-select publish_id, table_name, inserted_rows + updated_rows + deleted_rows > 0
-from ops.publish
-where source = :s and layer = 'silver' and status = 'published' and consumed_by is null
+ALL = "all"
+_FULL = "full"
+#: Tables of silver with at least one row written between two of their publishes.
+_CHANGED = """
+select exists (
+    select 1 from ops.publish
+    where
+        layer = 'silver' and table_name = :t and status = 'published'
+        and publish_id > :since and publish_id <= :upto and inserted_rows + updated_rows + deleted_rows > 0
+)
 """
+_FINGERPRINTS = "select table_name, fingerprint from ops.publish where source = :s and layer = 'gold' and is_current"
 
 
-def plan(
-    conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
-) -> list[Wanted]:
-    """One hop per model to recompute, each after those it reads.
+class Gold(LayerSteps):
+    """The star and the marts."""
 
-    A model is recomputed when something it reads, directly or through other models, changed; in full when it is
-    new or its SQL changed, or that of a model it reads.
-    """
-    pending = conn.execute(text(_PENDING), {"s": source}).all()
-    details = {"consumes": sorted(p for p, _, _ in pending)}
-    changed = {table for _, table, any_rows in pending if any_rows}
-    stale: dict[str, Wanted] = {}
-    for table, upstream in project.stage_order(source, "gold").items():
-        model = project.gold[table]
-        now = fingerprint(project, model)
-        in_full = (
-            full_refresh
-            or now != _served_fingerprint(conn, table)
-            or any(u in stale and stale[u].mode == "full" for u in upstream)
+    layer = "gold"
+
+    def plan(
+        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+    ) -> Plan:
+        """One table per model to recompute.
+
+        A model is recomputed when something it reads, directly or through other models, changed since the last
+        run; in full when it is new or its SQL changed, or that of a model it reads.
+        """
+        pins = tuple(_pins(conn, source))
+        changed = {p.table for p in pins if p.layer == "silver" and _has_changed(conn, p)}
+        served = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).all())
+        stale: dict[str, Wanted] = {}
+        for table, upstream in project.stage_order(source, "gold").items():
+            model = project.gold[table]
+            now = fingerprint(project, model)
+            in_full = (
+                full_refresh
+                or now != served.get(table)
+                or any(u in stale and stale[u].mode == _FULL for u in upstream)
+            )
+            inputs = model.ods_references | _unit_inputs(project, model)
+            if in_full or inputs & changed or any(u in stale for u in upstream):
+                stale[table] = Wanted(table, _FULL if in_full else "affected", now)
+        unseen = any(p.layer == "silver" and p.publish_id != p.since_publish_id for p in pins)
+        return Plan(tuple(stale.values()), pins, settles=unseen)
+
+    def prepare(self, work: Work) -> None:
+        """Compute the units to recompute, one file each."""
+        with work.homes.engine.begin() as conn, open_session(work.homes) as session:
+            inputs = Inputs(conn, work.project, work.run)
+            for in_full in (False, True):
+                planned = [p for p in inputs.publishes if (p.mode == _FULL) == in_full]
+                names = {work.project.gold[p.table].unit for p in planned} - {ALL}
+                if not names:
+                    continue
+                order = units_in_order(work.project, work.run.source, names)
+                _register_unit_inputs(session, inputs, work, order, in_full=in_full)
+                for unit in order:
+                    _compute_unit(session, work.project, work.run.source, unit, in_full=in_full)
+                    _keep_unit(work.homes, conn, session, planned[0], unit, in_full=in_full)
+
+    def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
+        """Run the model's query, compare with the pinned table, write both homes."""
+        model = work.project.gold[publish.table]
+        target = Target.of(work.project, "gold", publish.table)
+        inputs = Inputs(conn, work.project, work.run)
+        live = inputs.pinned("gold", publish.table)
+        with open_session(work.homes) as session:
+            staging = Stage(work.homes, conn, session, target, publish)
+            _register_inputs(conn, session, inputs, work, model, in_full=publish.mode == _FULL)
+            session.table("result", gold_query(model))
+            session.files("base", [f.uri for f in live], target.columns)
+            found = difference(
+                session,
+                columns=tuple(target.columns),
+                technical=target.technical,
+                key=target.key,
+                publish_id=publish.publish_id,
+                scope=_scope(model, in_full=publish.mode == _FULL),
+            )
+            written = staging.write(found, live, None, attachable=True)
+        changes = {
+            "inserted": found.inserted,
+            "updated": found.updated,
+            "deleted": found.deleted,
+            "unchanged": found.unchanged,
+            "carried": written.carried_rows,
+        }
+        mark_staged(
+            conn, publish, attempt, placement=written.placement, counts=changes, replaced_files=written.replaced_files
         )
-        inputs = model.ods_references | _affected_inputs(project, model)
-        if in_full or inputs & changed or any(u in stale for u in upstream):
-            mode = "full" if in_full else "affected"
-            stale[table] = Wanted(table, partition_key, mode, None, now, details)
-    return list(stale.values())
+        rows = found.inserted + found.updated + found.unchanged
+        return {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0} | changes
+
+    def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
+        """The complete result of each table."""
+        subjects = [
+            gold_subject(work.project.gold[p.table], inputs.result(session, p)) for p in inputs.publishes
+        ]
+        inputs.others(session, subjects)
+        return subjects
+
+    def place(self, work: Work, conn: Connection, publish: Publish) -> None:
+        """Attach or merge the rows."""
+        place_rows(conn, Target.of(work.project, "gold", publish.table), publish)
+
+
+def _pins(conn: Connection, source: str) -> Iterator[Pin]:
+    """Silver and gold as readers see them now; of silver also what the last run of gold has seen."""
+    seen = seen_by_last_run(conn, source, "gold")
+    for pin in current_tables(conn, source, ["silver", "gold"]):
+        since = seen.get((pin.layer, pin.table), 0) if pin.layer == "silver" else None
+        yield Pin(pin.layer, pin.table, pin.publish_id, pin.snapshot_id, since)
+
+
+def _has_changed(conn: Connection, pin: Pin) -> bool:
+    given = {"t": pin.table, "since": pin.since_publish_id or 0, "upto": pin.publish_id}
+    return bool(conn.execute(text(_CHANGED), given).scalar())
 
 
 def fingerprint(project: Project, model: GoldModel) -> str:
-    """Changes when the model's columns, SQL or unit do; comments and rules in the header do not count."""
-    units = [] if model.affected_by == "all" else units_in_order(project, model.source, {model.affected_by})
-    queries = [model.sql, *(project.affected_sql(model.source, unit) for unit in units)]
-    return hashlib.sha256("\n".join([*queries, repr(model.key), *model.columns]).encode()).hexdigest()
+    """Changes when the model's columns, SQL or unit do; descriptions and rules do not count."""
+    units = [] if model.unit == ALL else units_in_order(project, model.source, {model.unit})
+    queries = [gold_query(model), *(project.affected_sql(model.source, unit) for unit in units)]
+    return hashlib.sha256("\n".join([*queries, repr(model.key)]).encode()).hexdigest()
 
 
-def _served_fingerprint(conn: Connection, table: str) -> str | None:
-    """The fingerprint of a model's newest publish, None when there is none."""
-    return conn.execute(
-        text(
-            "select fingerprint from ops.publish where layer = 'gold' and table_name = :t "
-            "and status = 'published' order by publish_id desc limit 1"
-        ),
-        {"t": table},
-    ).scalar()
-
-
-def _affected_inputs(project: Project, model: GoldModel) -> set[str]:
-    if model.affected_by == "all":
+def _unit_inputs(project: Project, model: GoldModel) -> set[str]:
+    """The silver tables whose changes make units of the model stale."""
+    if model.unit == ALL:
         return set()
-    units = units_in_order(project, model.source, {model.affected_by})
-    names = {n for unit in units for n in references(project.affected_sql(model.source, unit))}
-    return {n.partition(".")[2] for n in names if n.startswith("changed.")}
+    units = units_in_order(project, model.source, {model.unit})
+    return {t for unit in units for t in reads("changed", project.affected_sql(model.source, unit))}
 
 
 def units_in_order(project: Project, source: str, units: set[str]) -> tuple[str, ...]:
@@ -88,157 +170,124 @@ def units_in_order(project: Project, source: str, units: set[str]) -> tuple[str,
     waiting = set(units)
     while waiting:
         unit = min(waiting)  # sets have another order in every process; fingerprints must not
-        names = references(project.affected_sql(source, unit))
-        graph[unit] = sorted(n.partition(".")[2] for n in names if n.startswith("affected."))
+        graph[unit] = sorted(set(reads("affected", project.affected_sql(source, unit))))
         waiting = (waiting | set(graph[unit])) - graph.keys()
     return tuple(TopologicalSorter(graph).static_order())
 
 
-def settle_unchanged(conn: Connection, source: str) -> None:
-    """No model has anything to do: what silver published without a change is taken up by nobody else."""
-    conn.execute(
-        text(
-            "update ops.publish set consumed_by = publish_id where source = :s and layer = 'silver' "
-            "and status = 'published' and consumed_by is null"
-        ),
-        {"s": source},
+def _register_unit_inputs(
+    session: Session, inputs: Inputs, work: Work, units: tuple[str, ...], *, in_full: bool
+) -> None:
+    """What the queries of units read; in full every row counts as changed."""
+    queries = [work.project.affected_sql(work.run.source, unit) for unit in units]
+    named = {schema: sorted({t for q in queries for t in reads(schema, q)}) for schema in ("ods", "gold", "changed")}
+    served = [m.table for m in work.project.models(work.run.source) if in_full and m.unit in units]
+    for table in {*named["ods"], *(named["changed"] if in_full else ())}:
+        inputs.table(session, "ods", table)
+    for table in {*named["gold"], *served}:
+        inputs.table(session, "gold", table, after=False)
+    for table in named["changed"]:
+        if in_full:
+            session.view(f"changed.{table}", f"select * from ods.{table}")
+        else:
+            _register_changed(session, inputs, work, table)
+    _register_delivery(session, work)
+
+
+def _register_changed(session: Session, inputs: Inputs, work: Work, table: str) -> None:
+    target = Target.of(work.project, "silver", table)
+    pin = inputs.pin("silver", table)
+    now, before = inputs.pinned("silver", table), inputs.before("silver", table)
+    both = {f.uri for f in now} & {f.uri for f in before}
+    session.files(f"main.after__{table}", [f.uri for f in now if f.uri not in both], target.columns)
+    session.files(f"main.before__{table}", [f.uri for f in before if f.uri not in both], target.columns)
+    since = pin.since_publish_id or 0 if pin else 0
+    changed_rows(
+        session, f"changed.{table}", f"main.before__{table}", f"main.after__{table}", target.key, since
     )
 
 
-def prepare(conn: Connection, project: Project, source: str, hops: list[Hop]) -> None:
-    """Everything the staging tasks of one run share: changed rows, affected units, tables, resolved queries."""
-    if not hops:
-        return
-    changed_since = hops[0].details["consumes"]
-    planned = {h.table: h for h in hops}
-    _prepare_changed(conn, project, source, changed_since)
-    _prepare_affected(conn, project, source, planned)
-    conn.execute(text("delete from stage.query where source = :s"), {"s": source})
-    for table in project.stage_order(source, "gold"):
-        if table not in planned:
-            continue
-        model = project.gold[table]
-        query = rewrite(model.sql, _resolver(model, planned[table], planned.keys()))
-        conn.execute(
-            text("insert into stage.query (source, table_name, query) values (:s, :t, :q)"),
-            {"s": source, "t": table, "q": query},
-        )
+def _register_delivery(session: Session, work: Work) -> None:
+    session.view("delivery", f"select date {literal(work.run.partition_key)} as partition_key")
 
 
-def _resolver(model: GoldModel, hop: Hop, planned: Any) -> Callable[[str], str]:
-    def resolve(name: str) -> str:
-        schema, _, table = name.partition(".")
-        if name == "delivery":
-            return f"(select date {literal(hop.partition_key)} as partition_key)"
-        if schema == "gold" and table != model.table and table in planned:
-            return staged("gold", table, "next")
-        if schema == "affected":
-            return affected_relation(model.source, table, in_full=hop.mode == "full")
-        return name
-
-    return resolve
-
-
-def affected_relation(source: str, unit: str, *, in_full: bool) -> str:
-    """The staged list of a unit's values to recompute."""
-    return staged("gold", f"affected__{source}__{unit}", "all" if in_full else "")
-
-
-def _prepare_changed(conn: Connection, project: Project, source: str, publish_ids: list[int]) -> None:
-    """Views of the rows that changed, as they are and as they were."""
-    ids = ", ".join(str(i) for i in publish_ids) or "-1"
-    for contract in project.tables(source):
-        table = contract.table
-        run_script(
-            conn,
-            f"drop view if exists {staged('gold', f'changed__{table}')} cascade;"
-            f"create view {staged('gold', f'changed__{table}')} as "
-            f"select * from ods.{table} where _publish_id in ({ids}) "
-            f"union all select r.* from ops.preimage p, jsonb_populate_record(null::ods.{table}, p.record) r "
-            f"where p.table_name = {literal(table)} and p.publish_id in ({ids});",
-        )
-
-
-def _prepare_affected(conn: Connection, project: Project, source: str, planned: dict[str, Hop]) -> None:
-    for in_full in (False, True):
-        hops = {t: hop for t, hop in planned.items() if (hop.mode == "full") == in_full}
-        units = {project.gold[t].affected_by for t in hops} - {"all"}
-        for unit in units_in_order(project, source, units):
-            _prepare_unit(conn, project, source, unit, next(iter(hops.values())))
-
-
-def _prepare_unit(conn: Connection, project: Project, source: str, unit: str, hop: Hop) -> None:
-    in_full = hop.mode == "full"
-
-    def resolve(name: str) -> str:
-        schema, _, table = name.partition(".")
-        if name == "delivery":
-            return f"(select date {literal(hop.partition_key)} as partition_key)"
-        if schema == "affected":
-            return affected_relation(source, table, in_full=in_full)
-        if schema == "changed":
-            return f"ods.{table}" if in_full else staged("gold", f"changed__{table}")
-        return name
-
-    relation = affected_relation(source, unit, in_full=in_full)
-    query = rewrite(project.affected_sql(source, unit), resolve)
-    kept = _served_units(project, source, unit) if in_full else ""
-    run_script(
-        conn,
-        f"drop table if exists {relation} cascade;"
-        f"create unlogged table {relation} as select distinct {unit} from ({query}{kept}) q "
-        f"where {unit} is not null; analyze {relation};",
-    )
-
-
-def _served_units(project: Project, source: str, unit: str) -> str:
-    """The units that gold serves now: a full recomputation must be able to empty them."""
-    return "".join(
+def _compute_unit(session: Session, project: Project, source: str, unit: str, *, in_full: bool) -> None:
+    """Make ``affected.<unit>``; in full also what gold serves now, so that a unit can be emptied."""
+    served = "".join(
         f" union all select {m.scope} from gold.{m.table}"
         for m in project.models(source)
-        if m.affected_by == unit
+        if in_full and m.unit == unit
+    )
+    session.table(
+        f"affected.{unit}",
+        f"select distinct {unit} from (select * from (\n{project.affected_sql(source, unit)}\n){served}) as q "
+        f"where {unit} is not null",
     )
 
 
-def target(model: GoldModel, hop: Hop) -> Target:
-    """The gold table as the merge sees it."""
-    in_full = hop.mode == "full"
-    scope = "true"
-    if model.scope:
-        relation = affected_relation(model.source, model.affected_by, in_full=in_full)
-        scope = f"t.{model.scope} in (select {model.affected_by} from {relation})"
-    if in_full:
-        scope = "true"
-    return Target("gold", "gold", model.table, model.key, ("_publish_id",), scope)
+def _unit_name(unit: str, *, in_full: bool) -> str:
+    return f"affected__{unit}" + ("__all" if in_full else "")
 
 
-def stage(
-    homes: Homes, conn: Connection, model: GoldModel, hop: Hop
-) -> tuple[dict[str, int], dict[str, Any]]:
-    """Run the model's resolved query, compare with what is served, write the lake's side.
+def _keep_unit(
+    homes: Homes, conn: Connection, session: Session, publish: Publish, unit: str, *, in_full: bool
+) -> None:
+    """Write the unit's values to a file of the run."""
+    table = _unit_name(unit, in_full=in_full)
+    uri = lake.announce(homes, layer="gold", table=table, publish_id=publish.publish_id, kind="unit")
+    query = f"select {unit} from affected.{unit} order by 1"
+    schema = session.schema(query)
+    rows = lake.write(homes, uri, schema, session.batches(query, schema))
+    lake.written(conn, uri, rows, lake.etags(homes, [uri])[uri])
 
-    Returns the counts and details for the ledger.
+
+def _register_inputs(
+    conn: Connection, session: Session, inputs: Inputs, work: Work, model: GoldModel, *, in_full: bool
+) -> None:
+    """What a model's query reads."""
+    dates = _changed_dates(conn, inputs, work.project, model) if not in_full else {}
+    for table in sorted(model.ods_references):
+        inputs.table(session, "ods", table, partitions=dates.get(table))
+    for table in sorted(model.gold_references):
+        inputs.table(session, "gold", table)
+    if model.table in reads("gold", model.sql):
+        inputs.table(session, "gold", model.table, after=False)
+    if model.unit != ALL:
+        _register_unit(conn, session, inputs, model.unit, in_full=in_full)
+    _register_delivery(session, work)
+
+
+def _changed_dates(conn: Connection, inputs: Inputs, project: Project, model: GoldModel) -> dict[str, list[str]]:
+    """Event table → the partitions that changed since the last run; the others are not read.
+
+    So the cost of a day does not grow with history. What spans more than changed partitions is computed from a
+    gold table by day, not from the events.
     """
-    result = staged("gold", model.table, "result")
-    query = conn.execute(
-        text("select query from stage.query where table_name = :t"), {"t": model.table}
+    found = {}
+    for table in model.ods_references:
+        if project.contracts[table].partition_column:
+            now = inputs.pinned("silver", table)
+            before = {f.uri for f in inputs.before("silver", table)}
+            gone = before - {f.uri for f in now}
+            old = {f.partition_key for f in inputs.before("silver", table) if f.uri in gone}
+            found[table] = sorted({f.partition_key for f in now if f.uri not in before} | old, key=str)
+    return {table: [d for d in dates if d] for table, dates in found.items()}
+
+
+def _register_unit(conn: Connection, session: Session, inputs: Inputs, unit: str, *, in_full: bool) -> None:
+    table = _unit_name(unit, in_full=in_full)
+    uri = conn.execute(
+        text(
+            "select uri from ops.lake_file where kind = 'unit' and table_name = :t and etag is not null "
+            "and publish_id = any(:p) order by recorded_at desc limit 1"
+        ),
+        {"t": table, "p": [p.publish_id for p in inputs.publishes]},
     ).scalar_one()
-    run_script(
-        conn,
-        f"drop table if exists {result} cascade; create unlogged table {result} as {query}; analyze {result};",
-    )
-    into = target(model, hop)
-    delta = stage_delta(conn, into, hop.lead_publish_id)
-    rows = delta["inserted"] + delta["updated"] + delta["unchanged"]
-    counts = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0} | delta
-    return counts, copy_delta_to_lake(homes, conn, hop, into)
+    session.parquet(f"affected.{unit}", [uri])
 
 
-def publish(conn: Connection, model: GoldModel, hop: Hop) -> dict[str, int]:
-    """Merge the staged rows into the gold table. Returns what the merge did."""
-    return merge(conn, target(model, hop), hop.lead_publish_id, keep_preimages=False)
-
-
-def forget_preimages(conn: Connection, consumed: list[int]) -> None:
-    """Gold has seen what these silver publishes changed."""
-    conn.execute(text("delete from ops.preimage where publish_id = any(:ids)"), {"ids": consumed})
+def _scope(model: GoldModel, *, in_full: bool) -> str:
+    """The rows of the served table that the result replaces completely."""
+    if in_full or not model.scope:
+        return "true"
+    return f"t.{model.scope} in (select {model.unit} from affected.{model.unit})"

@@ -1,14 +1,18 @@
-"""The ledger: which batches are on their way through which layer. Reads and writes ``ops.publish``."""
+"""The ledger: which run makes which layer of which partition, from what, and how far it got. Reads and writes ``ops``.
+
+A run pins what it reads when it is planned. Every later step finds its run here and may only move it on from the
+state it found: a step of a run that is over, or of a try that was repeated meanwhile, is refused.
+"""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from lakehouse.contract.model import Layer
 from lakehouse.errors import StaleStage
@@ -16,44 +20,97 @@ from lakehouse.errors import StaleStage
 #: Namespace of batch ids. Changing it would make every delivered file look new.
 _BATCH_NAMESPACE = uuid.UUID("6f1d1c62-8d2e-5c1b-9d0c-3f1b7a5e2c44")
 
-_TAKEN_OVER = "Another partition's run has planned this layer since."
+Counts = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A file of a delivery, as ``ops.batch`` knows it."""
+
+    batch_id: str
+    table: str
+    partition_key: str
+    source_key: str
+    source_hash: str
+    size_bytes: int
+    landed_at: str
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A hop that a plan asks for: one batch (gold: one table) to bring into one layer."""
+    """A table (of events: a partition of it) that a plan asks for. ``batches`` are those it accounts for."""
 
     table: str
-    partition_key: str
     mode: str
-    batch_id: str | None = None
     fingerprint: str | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    batches: tuple[str, ...] = ()
+    partition_key: str | None = None
 
 
 @dataclass(frozen=True)
-class Hop:
-    """A row of ``ops.publish``. Rows written by it carry ``lead_publish_id`` as their ``_publish_id``."""
+class Pin:
+    """The state of a table that a run reads: publish and Iceberg snapshot; ``since``: what the run before saw."""
+
+    layer: Layer
+    table: str
+    publish_id: int
+    snapshot_id: int | None = None
+    since_publish_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of ``ops.run``."""
+
+    run_id: int
+    source: str
+    layer: Layer
+    partition_key: str
+    status: str
+    verdict: str | None
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return f"{self.source} {self.layer} {self.partition_key}"
+
+
+@dataclass(frozen=True)
+class Publish:
+    """A row of ``ops.publish``: a table (of events: a partition of it) that a run makes."""
 
     publish_id: int
+    run_id: int
     source: str
     layer: Layer
     table: str
     partition_key: str
-    run_partition_key: str
-    batch_id: str | None
-    lead_publish_id: int
     mode: str
     status: str
     base_publish_id: int | None
-    verdict: str | None
     fingerprint: str | None
-    details: dict[str, Any]
+    placement: str | None
+    replaced_files: list[str]
+    deleted_rows: int | None
+    verdict: str | None
 
     @property
-    def leads(self) -> bool:
-        """Whether this hop is the one whose id is written into the rows."""
-        return self.publish_id == self.lead_publish_id
+    def stage(self) -> str:
+        """The relation of the warehouse that holds its staged rows."""
+        date = f"_{self.partition_key.replace('-', '')}" if self.mode == "partition" else ""
+        return f"stage.{self.table}__{self.run_id}{date}"
+
+    @property
+    def refused(self) -> str:
+        """The relation of the warehouse that holds the rows its row rules refused."""
+        return f"{self.stage}__refused"
+
+
+_RUN = "run_id, source, layer, partition_key::text, status, verdict"
+_PUBLISH = (
+    "publish_id, run_id, source, layer, table_name, partition_key::text, mode, status, base_publish_id, "
+    "fingerprint, placement, replaced_files, deleted_rows, verdict"
+)
 
 
 def batch_id(source: str, table: str, key: str, sha256: str) -> str:
@@ -61,181 +118,287 @@ def batch_id(source: str, table: str, key: str, sha256: str) -> str:
     return str(uuid.uuid5(_BATCH_NAMESPACE, json.dumps([source, table, key, sha256])))
 
 
-_HOP_COLUMNS = (
-    "publish_id, source, layer, table_name, partition_key::text, run_partition_key::text, batch_id::text, "
-    "lead_publish_id, mode, status, base_publish_id, verdict, fingerprint, details"
-)
-
-
-def _hop(row: Row[Any]) -> Hop:
-    return Hop(*tuple(row))
-
-
-def open_hops(conn: Connection, source: str, layer: Layer) -> list[Hop]:
-    """The hops of the newest plan of a layer that are not published yet (blocked ones included)."""
-    rows = conn.execute(
+def latest_run(conn: Connection, source: str, layer: Layer, partition_key: str) -> Run | None:
+    """The newest run of a partition, whatever became of it."""
+    row = conn.execute(
         text(
-            f"select {_HOP_COLUMNS} from ops.publish where source = :s and layer = :l "
-            "and status in ('planned', 'staged', 'blocked') order by table_name, publish_id"
+            f"select {_RUN} from ops.run where source = :s and layer = :l and partition_key = :k "
+            "order by run_id desc limit 1"
         ),
-        {"s": source, "l": layer},
-    )
-    return [_hop(r) for r in rows]
+        {"s": source, "l": layer, "k": partition_key},
+    ).one_or_none()
+    return Run(*row) if row else None
 
 
-def run_hops(
-    conn: Connection, source: str, layer: Layer, partition_key: str, table: str | None = None
-) -> list[Hop]:
-    """The open hops of one run, of one table when named. Empty means there is nothing to do.
+def open_run(conn: Connection, source: str, layer: Layer, partition_key: str) -> Run | None:
+    """The run of a partition that is under way (or blocked); None when there is nothing to do.
 
     Raises:
-        StaleStage: another partition's run has planned this layer since.
+        StaleStage: another run has published since this one was planned.
     """
-    hops = open_hops(conn, source, layer)
-    others = {h.run_partition_key for h in hops if h.status != "blocked"} - {partition_key}
-    mine = [h for h in hops if h.run_partition_key == partition_key]
-    if not mine and (others or _was_taken_over(conn, source, layer, partition_key)):
-        what = (
-            f"is being made for {', '.join(sorted(others))}"
-            if others
-            else "has been made for another partition"
-        )
+    run = latest_run(conn, source, layer, partition_key)
+    if run and run.status == "overtaken":
         raise StaleStage(
-            f"{source} {layer} {what}, not for {partition_key}.",
-            f"Let that run end, then clear the task `plan` of {source}_{layer} for {partition_key}.",
+            f"{run.label}: another run has published since this one was planned.",
+            f"Clear the task `plan` and those after it in {source}_{layer}.",
         )
-    return [h for h in mine if table is None or h.table == table]
+    return run if run and run.status in ("planned", "audited", "blocked") else None
 
 
-def replan(
-    conn: Connection, source: str, layer: Layer, partition_key: str, wanted: Sequence[Wanted]
-) -> list[Hop]:
-    """Make the open hops of a layer be exactly ``wanted``; hops that already are stay as they are.
+def publishes(conn: Connection, run: Run, table: str | None = None) -> list[Publish]:
+    """The tables of a run, or one of them."""
+    rows = conn.execute(
+        text(
+            f"select {_PUBLISH} from ops.publish where run_id = :r "
+            "and (cast(:t as text) is null or table_name = :t) order by publish_id"
+        ),
+        {"r": run.run_id, "t": table},
+    )
+    return [Publish(*row) for row in rows]
 
-    A run that wants nothing leaves those of other partitions' runs alone.
-    """
-    run = {"s": source, "l": layer, "k": partition_key, "taken": _TAKEN_OVER}
+
+def close_runs(conn: Connection, source: str, layer: Layer, partition_key: str) -> None:
+    """End whatever is under way for a partition: what it staged is nobody's any more."""
+    run = {"s": source, "l": layer, "k": partition_key}
+    mine = "select run_id from ops.run where source = :s and layer = :l and partition_key = :k"
+    conn.execute(
+        text(f"update ops.publish set status = 'closed' where status in ('planned', 'staged') and run_id in ({mine})"),
+        run,
+    )
     conn.execute(
         text(
-            "update ops.publish set message = null where source = :s and layer = :l "
-            "and run_partition_key = :k and status = 'abandoned' and message = :taken"
+            "update ops.run set status = 'abandoned', ended_at = clock_timestamp() where source = :s "
+            "and layer = :l and partition_key = :k and status in ('planned', 'audited')"
         ),
         run,
     )
-    if not wanted:
-        conn.execute(
-            text(
-                "update ops.publish set status = 'abandoned' where source = :s and layer = :l "
-                "and run_partition_key = :k and status in ('planned', 'staged', 'blocked')"
-            ),
-            run,
-        )
-        return []
-    present = {_identity(h): h for h in open_hops(conn, source, layer) if h.status != "blocked"}
-    asked = {(w.table, w.partition_key, w.batch_id, w.mode, w.fingerprint, partition_key): w for w in wanted}
-    if asked.keys() != present.keys() or any(asked[k].details != _asked(h) for k, h in present.items()):
-        conn.execute(
-            text(
-                "update ops.publish set status = 'abandoned', "
-                "message = case when run_partition_key <> :k then :taken else message end "
-                "where source = :s and layer = :l "
-                "and (status in ('planned', 'staged') or (status = 'blocked' and run_partition_key = :k))"
-            ),
-            run,
-        )
-        for w in wanted:
-            _insert(conn, source, layer, partition_key, w)
-        _elect_leads(conn, source, layer)
-    return run_hops(conn, source, layer, partition_key)
 
 
-def _was_taken_over(conn: Connection, source: str, layer: Layer, partition_key: str) -> bool:
-    """Whether another run has abandoned this run's hops, and this run has not planned anew since."""
-    return bool(
-        conn.execute(
-            text(
-                "select exists (select 1 from ops.publish where source = :s and layer = :l "
-                "and run_partition_key = :k and status = 'abandoned' and message = :taken)"
-            ),
-            {"s": source, "l": layer, "k": partition_key, "taken": _TAKEN_OVER},
-        ).scalar()
-    )
+def start_run(
+    conn: Connection, source: str, layer: Layer, partition_key: str, wanted: Sequence[Wanted], pins: Iterable[Pin]
+) -> Run:
+    """Write a plan down: the run, its tables, the batches they account for, and everything it reads.
 
-
-def _identity(hop: Hop) -> tuple[str, str, str | None, str, str | None, str]:
-    return hop.table, hop.partition_key, hop.batch_id, hop.mode, hop.fingerprint, hop.run_partition_key
-
-
-def _asked(hop: Hop) -> dict[str, Any]:
-    """The details a plan put there, without what staging added."""
-    return {k: v for k, v in hop.details.items() if k not in ("files", "replaced", "etags")}
-
-
-def _insert(conn: Connection, source: str, layer: Layer, partition_key: str, w: Wanted) -> None:
-    conn.execute(
+    A run without tables is published at once: it has seen its inputs, and they ask for nothing.
+    """
+    run_id = conn.execute(
         text(
-            "insert into ops.publish (source, layer, table_name, partition_key, run_partition_key, batch_id, "
-            "mode, fingerprint, details) values (:source, :layer, :table, :key, :run, :batch, :mode, :print, "
-            "cast(:details as jsonb))"
+            "insert into ops.run (source, layer, partition_key, status, ended_at) values (:s, :l, :k, :status, "
+            "case when :status = 'published' then clock_timestamp() end) returning run_id"
         ),
-        {
-            "source": source,
-            "layer": layer,
-            "table": w.table,
-            "key": w.partition_key,
-            "run": partition_key,
-            "batch": w.batch_id,
-            "mode": w.mode,
-            "print": w.fingerprint,
-            "details": json.dumps(w.details),
-        },
+        {"s": source, "l": layer, "k": partition_key, "status": "planned" if wanted else "published"},
+    ).scalar_one()
+    pinned = list(pins)
+    if pinned:
+        conn.execute(
+            text(
+                "insert into ops.pinned_table (run_id, layer, table_name, publish_id, snapshot_id, since_publish_id) "
+                "values (:run, :layer, :table, :publish_id, :snapshot_id, :since_publish_id)"
+            ),
+            [{"run": run_id} | {f.name: getattr(p, f.name) for f in fields(p)} for p in pinned],
+        )
+    base = {p.table: p.publish_id or None for p in pinned if p.layer == layer}
+    for w in wanted:
+        publish_id = conn.execute(
+            text(
+                "insert into ops.publish (run_id, source, layer, table_name, partition_key, mode, fingerprint, "
+                "base_publish_id) values (:run, :s, :l, :t, :k, :m, :f, :base) returning publish_id"
+            ),
+            {
+                "run": run_id, "s": source, "l": layer, "t": w.table, "k": w.partition_key or partition_key,
+                "m": w.mode, "f": w.fingerprint, "base": base.get(w.table),
+            },
+        ).scalar_one()  # fmt: skip
+        conn.execute(
+            text(
+                "insert into ops.accounted (publish_id, batch_id, table_name) "
+                "select :p, unnest(cast(:b as uuid[])), :t"
+            ),
+            {"p": publish_id, "b": list(w.batches), "t": w.table},
+        )
+    return Run(run_id, source, layer, partition_key, "planned", None)
+
+
+def pin_batches(conn: Connection, run: Run, batches: Mapping[str, bool]) -> None:
+    """Write down which batches a run reads: batch id → whether it is new to silver."""
+    conn.execute(
+        text(
+            "insert into ops.pinned_batch (run_id, batch_id, is_new) "
+            "select :r, * from unnest(cast(:b as uuid[]), cast(:n as boolean[]))"
+        ),
+        {"r": run.run_id, "b": list(batches), "n": list(batches.values())},
     )
 
 
-def _elect_leads(conn: Connection, source: str, layer: Layer) -> None:
-    conn.execute(
+def current_tables(conn: Connection, source: str, layers: Sequence[Layer]) -> list[Pin]:
+    """The states that readers see now, of every published table of these layers. One statement: one moment."""
+    rows = conn.execute(
         text(
-            "update ops.publish p set lead_publish_id = l.lead from (select table_name, max(publish_id) as lead "
-            "from ops.publish where source = :s and layer = :l and status = 'planned' group by table_name) l "
-            "where p.table_name = l.table_name and p.source = :s and p.layer = :l and p.status = 'planned'"
+            "select layer, table_name, publish_id, snapshot_id from ops.publish "
+            "where source = :s and layer = any(:l) and is_current"
+        ),
+        {"s": source, "l": list(layers)},
+    )
+    return [Pin(*row) for row in rows]
+
+
+def seen_by_last_run(conn: Connection, source: str, layer: Layer) -> dict[tuple[str, str], int]:
+    """(layer, table) → the publish that the newest published run of a layer has read."""
+    rows = conn.execute(
+        text(
+            "select layer, table_name, publish_id from ops.pinned_table where run_id = (select max(run_id) "
+            "from ops.run where source = :s and layer = :l and status = 'published')"
         ),
         {"s": source, "l": layer},
     )
+    return {(pinned, table): publish_id for pinned, table, publish_id in rows}
 
 
-def last_published(conn: Connection, layer: Layer, table: str) -> int | None:
-    """The newest publish of a table, None when there is none."""
-    return conn.execute(
+def pins_of(conn: Connection, run: Run) -> dict[tuple[str, str], Pin]:
+    """(layer, table) → what a run reads of it."""
+    rows = conn.execute(
         text(
-            "select max(lead_publish_id) from ops.publish "
-            "where layer = :l and table_name = :t and status = 'published'"
+            "select layer, table_name, publish_id, snapshot_id, since_publish_id from ops.pinned_table "
+            "where run_id = :r"
         ),
-        {"l": layer, "t": table},
-    ).scalar()
+        {"r": run.run_id},
+    )
+    return {(row[0], row[1]): Pin(*row) for row in rows}
 
 
-def mark_staged(conn: Connection, hop: Hop, counts: dict[str, int], details: dict[str, Any]) -> None:
-    """Record what staging found; takes back the verdict of an earlier gate."""
+def begin_attempt(conn: Connection, publish: Publish) -> str:
+    """Mark a table as being staged by this try; earlier tries that are still at work will be refused."""
+    attempt = str(uuid.uuid4())
+    done = conn.execute(
+        text(
+            "update ops.publish set attempt = :a where publish_id = :p and status in ('planned', 'staged') "
+            "returning publish_id"
+        ),
+        {"a": attempt, "p": publish.publish_id},
+    ).one_or_none()
+    if done is None:
+        raise _over(publish)
+    return attempt
+
+
+def mark_staged(
+    conn: Connection,
+    publish: Publish,
+    attempt: str,
+    *,
+    placement: str,
+    counts: Counts,
+    replaced_files: Sequence[str],
+) -> None:
+    """Record what staging found; takes back the verdict of an earlier gate.
+
+    Raises:
+        StaleStage: the run is over, or another try stages this table.
+    """
     sets = ", ".join(f"{name}_rows = :{name}" for name in counts)
+    done = conn.execute(
+        text(
+            "update ops.publish set status = 'staged', verdict = null, message = null, placement = :placement, "
+            f"staged_at = clock_timestamp(), replaced_files = :replaced, {sets} "
+            "where publish_id = :id and attempt = :attempt and status in ('planned', 'staged') returning publish_id"
+        ),
+        {"id": publish.publish_id, "attempt": attempt, "placement": placement,
+         "replaced": list(replaced_files), **counts},
+    ).one_or_none()  # fmt: skip
+    if done is None:
+        raise _over(publish)
+    conn.execute(
+        text("update ops.run set status = 'planned', verdict = null where run_id = :r and status in ('audited', 'blocked')"),
+        {"r": publish.run_id},
+    )
+
+
+def _over(publish: Publish) -> StaleStage:
+    return StaleStage(
+        f"{publish.layer}.{publish.table} for {publish.partition_key}: this run is over, or another try is at work.",
+        f"If no other run is under way, clear the task `plan` and those after it in {publish.source}_{publish.layer}.",
+    )
+
+
+def mark_accounted(conn: Connection, publish: Publish, counts: Mapping[str, Counts]) -> None:
+    """Record what became of the rows of each batch: batch id → read, published, quarantined, duplicate."""
+    nothing = {"read": 0, "published": 0, "quarantined": 0, "duplicate": 0}
     conn.execute(
         text(
-            "update ops.publish set status = 'staged', verdict = null, message = null, "
-            f"staged_at = clock_timestamp(), base_publish_id = :base, details = cast(:details as jsonb), {sets} "
-            "where publish_id = :id"
+            "update ops.accounted set read_rows = :read, published_rows = :published, "
+            "quarantined_rows = :quarantined, duplicate_rows = :duplicate where publish_id = :p and batch_id = :b"
+        ),
+        [{"p": publish.publish_id, "b": batch} | nothing | dict(found) for batch, found in counts.items()],
+    )
+
+
+def accounted_batches(conn: Connection, publish: Publish) -> list[str]:
+    """The batches that a table's publish accounts for."""
+    rows = conn.execute(
+        text("select batch_id::text from ops.accounted where publish_id = :p order by 1"),
+        {"p": publish.publish_id},
+    )
+    return list(rows.scalars())
+
+
+def mark_audited(conn: Connection, run: Run, verdict: str, tables: Mapping[str, tuple[str, str | None]]) -> None:
+    """Record a gate's verdict on a run and its tables (table → verdict, message).
+
+    Raises:
+        StaleStage: the run is over.
+    """
+    status = "blocked" if verdict == "blocked" else "audited"
+    messages = "\n".join(m for _, m in tables.values() if m) or None
+    done = conn.execute(
+        text(
+            "update ops.run set status = :status, verdict = :v, message = :m, audited_at = clock_timestamp() "
+            "where run_id = :r and status in ('planned', 'audited', 'blocked') returning run_id"
+        ),
+        {"status": status, "v": verdict, "m": messages, "r": run.run_id},
+    ).one_or_none()
+    if done is None:
+        raise StaleStage(f"{run.label}: this run is over.", f"Clear the task `plan` of {run.source}_{run.layer}.")
+    if tables:
+        conn.execute(
+            text("update ops.publish set verdict = :v, message = :m where run_id = :r and table_name = :t"),
+            [{"v": v, "m": m, "r": run.run_id, "t": table} for table, (v, m) in tables.items()],
+        )
+
+
+def mark_published(conn: Connection, publish: Publish, snapshot_id: int | None, sequence_number: int | None) -> None:
+    """Make a publish the state of its table that readers see. Without a new snapshot the present one stays."""
+    table = {"l": publish.layer, "t": publish.table}
+    before = conn.execute(
+        text(
+            "update ops.publish set is_current = false where layer = :l and table_name = :t and is_current "
+            "returning snapshot_id, sequence_number"
+        ),
+        table,
+    ).one_or_none()
+    conn.execute(
+        text(
+            "update ops.publish set status = 'published', is_current = true, snapshot_id = :s, "
+            "sequence_number = :n, published_at = clock_timestamp() where publish_id = :p"
         ),
         {
-            "id": hop.publish_id,
-            "base": last_published(conn, hop.layer, hop.table),
-            "details": json.dumps(_asked(hop) | details),
-            **counts,
+            "p": publish.publish_id,
+            "s": snapshot_id if snapshot_id is not None else before and before[0],
+            "n": sequence_number if snapshot_id is not None else before and before[1],
         },
     )
-
-
-def mark(conn: Connection, hops: Iterable[Hop], **values: object) -> None:
-    """Set columns of the hops."""
-    sets = ", ".join(f"{name} = :{name}" for name in values)
     conn.execute(
-        text(f"update ops.publish set {sets} where publish_id = any(:ids)"),
-        {"ids": [h.publish_id for h in hops], **values},
+        text("update ops.accounted set is_published = true where publish_id = :p"), {"p": publish.publish_id}
     )
+
+
+def end_run(conn: Connection, run: Run, status: str) -> None:
+    """Record that a run is published or overtaken. What an overtaken run has staged is nobody's any more."""
+    conn.execute(
+        text("update ops.run set status = :s, ended_at = clock_timestamp() where run_id = :r"),
+        {"s": status, "r": run.run_id},
+    )
+    if status != "published":
+        conn.execute(
+            text("update ops.publish set status = 'closed' where run_id = :r and status <> 'published'"),
+            {"r": run.run_id},
+        )

@@ -1,233 +1,282 @@
-"""Silver / ODS: the compiled conform query turns a batch's text into typed, keyed rows with reasons for refusals.
+"""Silver / ODS: the compiled conform query turns bronze text into typed, keyed rows with reasons for refusals.
 
-It runs where the contract says: in Postgres over RAW, or in DuckDB over bronze Parquet. Either way the outcome
-is ``stage.silver__<table>__conformed`` (all rows read, with ``_reasons`` and ``_rank``); from there the path is one.
+Relations of the staging session: ``raw_input`` (the pinned batches), ``conformed`` (all rows read, with ``_reasons``
+and ``_rank``), ``result`` (the rows that won their key), ``base`` (the table as it is pinned), ``delta``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import pyarrow as pa
+from collections.abc import Iterable
 from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import ODS_TECHNICAL, literal
+from lakehouse.compile.ddl import literal, raw_columns
 from lakehouse.compile.generate import conform_path
-from lakehouse.compile.schemas import bronze_schema
+from lakehouse.compile.schemas import arrow_schema
 from lakehouse.contract import Contract, Project
 from lakehouse.contract.model import PARTITION_COLUMN
-from lakehouse.errors import ContractError
+from lakehouse.engine.difference import difference
+from lakehouse.engine.session import Session, open_session
+from lakehouse.errors import ContractError, StaleStage
 from lakehouse.home.homes import Homes
-from lakehouse.home.warehouse import run_script
-from lakehouse.layer.copies import copy_batches, duckdb_over
-from lakehouse.layer.ledger import Hop, Wanted
-from lakehouse.layer.merge import Target, copy_delta_to_lake, merge, stage_delta, staged
+from lakehouse.home.rows import copy_rows, create_stage, to_wire, wire_schema
+from lakehouse.layer.inputs import Inputs
+from lakehouse.layer.ledger import (
+    Publish,
+    Wanted,
+    accounted_batches,
+    current_tables,
+    mark_accounted,
+    mark_staged,
+)
+from lakehouse.layer.place import place_rows
+from lakehouse.layer.staging import Stage
+from lakehouse.layer.steps import LayerSteps, Plan, Work
+from lakehouse.layer.target import Target
+from lakehouse.quality.gate import Subject, contract_subject, removed_subject
 
-_DUCKDB_ROWS = 64 * 1024
-
+#: Batches of this partition, and those that were missed before it. What the gate has blocked is only tried again by
+#: its own partition's run.
 _PENDING = """
-select p.table_name, p.batch_id::text, p.partition_key::text, array_agg(p.publish_id order by p.publish_id)
-from ops.publish as p
-join ops.batch as b on b.batch_id = p.batch_id
+select b.table_name, b.batch_id::text, b.partition_key::text
+from ops.batch as b
 where
-    p.source = :source and p.layer = 'bronze' and p.status = 'published'
-    and p.consumed_by is null and b.superseded_by is null and p.partition_key <= cast(:key as date)
-    and (p.partition_key = cast(:key as date) or not exists (
-        select 1 from ops.publish as s
-        where s.layer = 'silver' and s.batch_id = p.batch_id and s.status = 'blocked'
-    ))
-group by p.table_name, p.batch_id, p.partition_key
-order by p.table_name, p.partition_key
+    b.source = :source and b.bronze_publish_id is not null and b.silver_publish_id is null
+    and b.superseded_by is null and b.partition_key <= cast(:key as date)
+    and (b.partition_key = cast(:key as date) or coalesce((
+        select r.status from ops.run as r
+        where r.source = b.source and r.layer = 'silver' and r.partition_key = b.partition_key
+        order by r.run_id desc limit 1
+    ), '') <> 'blocked')
+order by b.table_name, b.partition_key, b.batch_id
 """
-_SERVED = """
-select distinct s.batch_id::text, s.partition_key::text, b.superseded_by is null
-from ops.publish as s
-join ops.batch as b on b.batch_id = s.batch_id
-where s.layer = 'silver' and s.status = 'published' and s.table_name = :table
+_NEWEST_SERVED = """
+select max(partition_key)::text from ops.batch
+where table_name = :t and silver_publish_id is not null and superseded_by is null
 """
-_FILES = """
-select distinct on (batch_id) batch_id::text, details -> 'files'
-from ops.publish
-where layer = 'bronze' and status = 'published' and details ? 'files' and table_name = :table
-order by batch_id, publish_id desc
+_DATES_SERVED = """
+select exists (
+    select 1 from ops.batch
+    where table_name = :t and silver_publish_id is not null and partition_key = any(cast(:keys as date[]))
+)
 """
+_SERVED_SINCE = """
+select batch_id::text from ops.batch
+where
+    table_name = :t and silver_publish_id is not null and superseded_by is null
+    and partition_key >= cast(:first as date)
+"""
+_READ = """
+select b.batch_id::text, b.partition_key::text, array_agg(f.uri order by f.uri)
+from ops.pinned_batch as p
+inner join ops.batch as b on b.batch_id = p.batch_id
+inner join ops.lake_file as f on f.batch_id = b.batch_id and f.layer = 'bronze' and f.status = 'live'
+where
+    p.run_id = :r and b.table_name = :t
+    and (:whole or b.batch_id in (select a.batch_id from ops.accounted as a where a.publish_id = :p))
+group by b.batch_id, b.partition_key
+order by b.partition_key, b.batch_id
+"""
+_REFUSED = {"batch_id": "uuid", "source_line": "bigint", "reasons": "text", "record": "text"}
 
 
-def plan(conn: Connection, project: Project, source: str, partition_key: str) -> list[Wanted]:
-    """One hop per batch that bronze serves and silver has not taken up, of this partition or missed before it.
+class Silver(LayerSteps):
+    """Typed rows, one per key."""
 
-    Batches that the gate has blocked are only tried again by their own partition's run.
-    """
-    rows = conn.execute(text(_PENDING), {"source": source, "key": partition_key}).all()
-    wanted = []
-    for contract in project.tables(source):
-        pending = {batch: (key, hops) for table, batch, key, hops in rows if table == contract.table}
-        if not pending:
-            continue
-        mode, batches = _input(conn, contract, {b: key for b, (key, _) in pending.items()})
-        files: dict[str, list[str]] = dict(conn.execute(text(_FILES), {"table": contract.table}).all())
-        inputs = [{"batch_id": b, "delivery": key, "files": files[b]} for b, key in sorted(batches.items())]
-        for batch, (key, hops) in pending.items():
-            details = {"inputs": inputs, "consumes": hops}
-            wanted.append(Wanted(contract.table, key, mode, batch, contract.compute_home, details))
-    return wanted
+    layer = "silver"
+
+    def plan(
+        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+    ) -> Plan:
+        """One table (of events: one partition) per set of batches that bronze serves and silver has not taken up."""
+        rows = conn.execute(text(_PENDING), {"source": source, "key": partition_key}).all()
+        wanted: list[Wanted] = []
+        batches: dict[str, bool] = {}
+        for contract in project.tables(source):
+            pending = {batch: key for table, batch, key in rows if table == contract.table}
+            if not pending:
+                continue
+            batches |= dict.fromkeys(pending, True)
+            if contract.partition_column:
+                wanted += [
+                    Wanted(contract.table, "partition", batches=(batch,), partition_key=key)
+                    for batch, key in pending.items()
+                ]
+                continue
+            mode, others = _mode(conn, contract, pending)
+            batches |= {b: False for b in others if b not in pending}
+            wanted.append(Wanted(contract.table, mode, batches=tuple(pending)))
+        pins = tuple(current_tables(conn, source, ["silver"]))
+        return Plan(tuple(wanted), pins, batches) if wanted else Plan()
+
+    def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
+        """Conform the batches, compare with the pinned table, write both homes."""
+        contract = work.project.contracts[publish.table]
+        target = Target.of(work.project, "silver", publish.table)
+        partition = publish.partition_key if target.has_dates else None
+        live = Inputs(conn, work.project, work.run).pinned("silver", publish.table, partition and [partition])
+        with open_session(work.homes) as session:
+            staging = Stage(work.homes, conn, session, target, publish)
+            _conform(conn, session, work.project, contract, publish)
+            session.files("base", [f.uri for f in live], target.columns)
+            found = difference(
+                session,
+                columns=tuple(target.columns),
+                technical=target.technical,
+                key=target.key,
+                publish_id=publish.publish_id,
+                # An upsert deletes nothing; of what is recomputed as a whole, what is missing goes.
+                scope="true" if publish.mode in ("rebuild", "partition") else None,
+            )
+            counts = _account(conn, session, publish)
+            _write_refused(conn, session, contract, publish, sum(c["quarantined"] for c in counts.values()))
+            written = staging.write(found, live, partition, attachable=True)
+        mark_accounted(conn, publish, counts)
+        changes = {
+            "inserted": found.inserted,
+            "updated": found.updated,
+            "deleted": found.deleted,
+            "unchanged": found.unchanged,
+            "carried": written.carried_rows,
+        }
+        mark_staged(
+            conn, publish, attempt, placement=written.placement, counts=changes, replaced_files=written.replaced_files
+        )
+        total = {name: sum(c[name] for c in counts.values()) for name in ("read", "published", "quarantined", "duplicate")}
+        return total | changes
+
+    def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
+        """The complete result of each table, and the rows that are about to be deleted."""
+        subjects = []
+        for publish in inputs.publishes:
+            contract = work.project.contracts[publish.table]
+            subjects.append(contract_subject(contract, inputs.result(session, publish)))
+            if publish.deleted_rows:
+                removed = removed_subject(
+                    contract, work.project.contracts.values(), inputs.removed(session, publish)
+                )
+                subjects += [removed] if removed.expectations else []
+        inputs.others(session, subjects)
+        return subjects
+
+    def place(self, work: Work, conn: Connection, publish: Publish) -> None:
+        """Attach or merge the rows, and file the refused ones."""
+        place_rows(conn, Target.of(work.project, "silver", publish.table), publish)
+        _file_refused(conn, publish)
+
+    def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
+        """The batches are in silver."""
+        conn.execute(
+            text("update ops.batch set silver_publish_id = :p where batch_id = any(cast(:b as uuid[]))"),
+            {"p": publish.publish_id, "b": accounted_batches(conn, publish)},
+        )
 
 
-def _input(conn: Connection, contract: Contract, pending: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """The mode, and the batches (with their dates) that have to be conformed together.
+def _mode(conn: Connection, contract: Contract, pending: dict[str, str]) -> tuple[str, list[str]]:
+    """How a table of entities takes up batches, and the served batches that have to be conformed with them.
 
-    * ``partition``: events; a delivery is all there is of its date, and replaces it.
-    * ``upsert``: the usual case for entities; the newest delivery's rows win.
+    * ``upsert``: the usual case; the newest delivery's rows win.
     * ``late``: an older delivery arrives after a newer one, which must keep winning.
     * ``rebuild``: a batch is superseded; what only it had brought must go again.
     """
-    if contract.partition_column:
-        return "partition", pending
-    served = conn.execute(text(_SERVED), {"table": contract.table}).all()
-    served_dates = {key for _, key, _ in served}
-    current = {batch: key for batch, key, is_current in served if is_current} | pending
-    if any(key in served_dates for key in pending.values()):
-        return "rebuild", current
-    first = min(pending.values())
-    if any(key > first for _, key, is_current in served if is_current):
-        return "late", {b: key for b, key in current.items() if key >= first}
-    return "upsert", pending
+    table = {"t": contract.table}
+    keys = list(pending.values())
+    if conn.execute(text(_DATES_SERVED), table | {"keys": keys}).scalar():
+        return "rebuild", list(conn.execute(text(_SERVED_SINCE), table | {"first": "0001-01-01"}).scalars())
+    first = min(keys)
+    newest = conn.execute(text(_NEWEST_SERVED), table).scalar()
+    if newest and newest > first:
+        return "late", list(conn.execute(text(_SERVED_SINCE), table | {"first": first}).scalars())
+    return "upsert", []
 
 
-def target(contract: Contract, hops: list[Hop]) -> Target:
-    """ODS as the merge sees it."""
-    mode, scope = hops[0].mode, None
-    if mode == "rebuild":
-        scope = "true"
-    elif mode == "partition":
-        dates = ", ".join(f"date {literal(h.partition_key)}" for h in hops)
-        scope = f"t.{PARTITION_COLUMN} in ({dates})"
-    return Target("silver", "ods", contract.table, contract.stored_key, tuple(ODS_TECHNICAL), scope)
-
-
-def stage(
-    homes: Homes, conn: Connection, project: Project, contract: Contract, hops: list[Hop]
-) -> tuple[dict[int, dict[str, int]], dict[str, Any]]:
-    """Conform the hops' batches, compare with ODS, write the lake's side.
-
-    Returns the counts of each hop (by publish id) and details for the ledger.
-    """
-    lead = next(h for h in hops if h.leads)
-    conformed = staged("silver", contract.table, "conformed")
-    run_script(conn, f"drop table if exists {conformed} cascade")
-    if contract.compute_home == "lake":
-        _conform_in_duckdb(homes, conn, project, contract, lead.details["inputs"])
-    else:
-        _conform_in_postgres(conn, project, contract, lead.details["inputs"])
-    partition = f", _delivery as {PARTITION_COLUMN}" if contract.partition_column else ""
-    names = ", ".join(c.name for c in contract.columns)
-    run_script(
-        conn,
-        f"analyze {conformed};"
-        f"create view {staged('silver', contract.table, 'result')} as "
-        f"select {names}, _batch_id, _source_line{partition} from {conformed} where _reasons = '' and _rank = 1;",
-    )
-    into = target(contract, hops)
-    delta = stage_delta(conn, into, lead.lead_publish_id)
-    counts = _counts(conn, conformed, hops)
-    for hop in hops:
-        counts[hop.publish_id] |= delta if hop.leads else dict.fromkeys(delta, 0)
-    return counts, copy_delta_to_lake(homes, conn, lead, into)
-
-
-def conform_text(project: Project, contract: Contract, dialect: str) -> str:
+def conform_text(project: Project, contract: Contract) -> str:
     """The committed conform query.
 
     Raises:
         ContractError: it has not been generated.
     """
-    path = project.root / conform_path(contract.table, dialect)
+    path = project.root / conform_path(contract.table)
     if not path.exists():
         raise ContractError(f"{path.relative_to(project.root)} does not exist.", "Run `make generate`.")
     return path.read_text(encoding="utf-8")
 
 
-def _conform_in_postgres(
-    conn: Connection, project: Project, contract: Contract, inputs: list[dict[str, Any]]
-) -> None:
-    dates = ", ".join(f"({literal(i['batch_id'])}::uuid, date {literal(i['delivery'])})" for i in inputs)
-    ids = ", ".join(literal(i["batch_id"]) for i in inputs)
-    run_script(
-        conn,
-        "drop view if exists pg_temp.raw_input;"
-        f"create temporary view raw_input as select r.*, b._delivery from raw.{contract.table} r "
-        f"join (values {dates}) b (_batch_id, _delivery) using (_batch_id) where r._batch_id in ({ids});"
-        f"create unlogged table {staged('silver', contract.table, 'conformed')} as "
-        f"{conform_text(project, contract, 'postgres')};"
-        "drop view pg_temp.raw_input;",
+def _conform(conn: Connection, session: Session, project: Project, contract: Contract, publish: Publish) -> None:
+    """Make ``raw_input``, ``conformed`` and ``result``."""
+    read = conn.execute(
+        text(_READ),
+        {"r": publish.run_id, "t": publish.table, "p": publish.publish_id, "whole": publish.mode != "partition"},
+    ).all()
+    parts = []
+    for number, (_, delivery, uris) in enumerate(read):
+        session.files(f"raw.batch_{number}", uris, raw_columns(contract))
+        parts.append(f"select *, date {literal(delivery)} as _delivery from raw.batch_{number}")
+    session.view("raw_input", " union all ".join(parts))
+    session.table("conformed", conform_text(project, contract))
+    names = ", ".join(c.name for c in contract.columns)
+    partition = f", _delivery as {PARTITION_COLUMN}" if contract.partition_column else ""
+    session.view(
+        "result",
+        f"select {names}, _batch_id, _source_line{partition} from conformed where _reasons = '' and _rank = 1",
     )
 
 
-def _conform_in_duckdb(
-    homes: Homes, conn: Connection, project: Project, contract: Contract, inputs: list[dict[str, Any]]
-) -> None:
-    relation = staged("silver", contract.table, "conformed")
-    columns = {c.name: c.type.sql for c in contract.columns} | {
-        "_batch_id": "uuid",
-        "_source_line": "bigint",
-        "_delivery": "date",
-        "_reasons": "text",
-        "_rank": "bigint",
+def _account(conn: Connection, session: Session, publish: Publish) -> dict[str, dict[str, int]]:
+    """Batch id → rows read, published, quarantined, duplicate."""
+    mine = accounted_batches(conn, publish)
+    listed = ", ".join(literal(batch) for batch in mine)
+    found = session.rows(
+        "select _batch_id, count(*), count(*) filter (where _reasons = '' and _rank = 1), "
+        "count(*) filter (where _reasons <> ''), count(*) filter (where _reasons = '' and _rank > 1) "
+        f"from conformed where _batch_id in ({listed}) group by 1"
+    )
+    nothing = dict.fromkeys(("read", "published", "quarantined", "duplicate"), 0)
+    return {batch: nothing for batch in mine} | {
+        batch: dict(zip(nothing, counts, strict=True)) for batch, *counts in found
     }
-    run_script(
-        conn, f"create unlogged table {relation} ({', '.join(f'{n} {t}' for n, t in columns.items())})"
+
+
+def _write_refused(
+    conn: Connection, session: Session, contract: Contract, publish: Publish, expected: int
+) -> None:
+    """Stage the refused rows of the publish's batches as they were landed, with the reasons."""
+    create_stage(conn, publish.refused, _REFUSED)
+    if not expected:
+        return
+    listed = ", ".join(literal(batch) for batch in accounted_batches(conn, publish))
+    landed = [c.raw_name for c in contract.columns] + ["_source_line"]
+    record = ", ".join(f"{literal(name)}, r.{name}" for name in landed)
+    query = (
+        "select c._batch_id as batch_id, c._source_line as source_line, c._reasons as reasons, "
+        f"cast(json_object({record}) as text) as record from conformed as c "
+        "inner join raw_input as r on c._batch_id = r._batch_id and c._source_line = r._source_line "
+        f"where c._reasons <> '' and c._batch_id in ({listed})"
     )
-    batches = {f"batch_{i}": entry["files"] for i, entry in enumerate(inputs)}
-    union = " union all ".join(
-        f"select *, date {literal(entry['delivery'])} as _delivery from batch_{i}"
-        for i, entry in enumerate(inputs)
-    )
-    with duckdb_over(homes, batches, bronze_schema(contract)) as duck:
-        duck.execute(f"create temporary view raw_input as {union}")
-        reader = duck.sql(conform_text(project, contract, "duckdb")).to_arrow_reader(_DUCKDB_ROWS)
-        copy_batches(conn, relation, list(columns), _streamed(reader))
+    schema = arrow_schema(_REFUSED)
+    wire = wire_schema(_REFUSED, schema)
+    copy_rows(conn, publish.refused, wire, (to_wire(b, wire) for b in session.batches(query, schema)))
 
 
-def _streamed(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    yield from reader
+def _file_refused(conn: Connection, publish: Publish) -> None:
+    """Quarantine the refused rows, as many as were counted.
 
-
-def _counts(conn: Connection, conformed: str, hops: list[Hop]) -> dict[int, dict[str, int]]:
-    found = {
-        row[0]: {"read": row[1], "published": row[2], "quarantined": row[3], "duplicate": row[4]}
-        for row in conn.exec_driver_sql(
-            "select _batch_id::text, count(*), count(*) filter (where _reasons = '' and _rank = 1), "
-            "count(*) filter (where _reasons <> ''), count(*) filter (where _reasons = '' and _rank > 1) "
-            f"from {conformed} group by 1"
+    Raises:
+        StaleStage: they are not as many.
+    """
+    filed = conn.execute(
+        text(
+            "insert into ops.quarantine select :p, :t, batch_id, source_line, reasons, record::jsonb "
+            f"from {publish.refused}"
+        ),
+        {"p": publish.publish_id, "t": publish.table},
+    ).rowcount
+    counted = conn.execute(
+        text("select coalesce(sum(quarantined_rows), 0) from ops.accounted where publish_id = :p"),
+        {"p": publish.publish_id},
+    ).scalar_one()
+    if filed != counted:
+        raise StaleStage(
+            f"{publish.layer}.{publish.table}: {counted} rows were refused, {filed} are in {publish.refused}.",
+            f"Clear the task `plan` and those after it in {publish.source}_{publish.layer}.",
         )
-    }
-    nothing = {"read": 0, "published": 0, "quarantined": 0, "duplicate": 0}
-    return {h.publish_id: dict(found.get(h.batch_id or "", nothing)) for h in hops}
-
-
-def publish(conn: Connection, contract: Contract, hops: list[Hop], keep_preimages: bool) -> dict[str, int]:
-    """Merge the staged rows into ODS and file the refused ones. Returns what the merge did."""
-    into = target(contract, hops)
-    if contract.partition_column:
-        for hop in hops:
-            name = f"ods.{contract.table}_p{hop.partition_key.replace('-', '')}"
-            run_script(
-                conn,
-                f"create table if not exists {name} partition of ods.{contract.table} "
-                f"for values in ({literal(hop.partition_key)})",
-            )
-    lead = next(h for h in hops if h.leads)
-    done = merge(conn, into, lead.lead_publish_id, keep_preimages)
-    for hop in hops:
-        conn.execute(
-            text(
-                "insert into ops.quarantine "
-                "select :p, :t, c._batch_id, c._source_line, c._reasons, to_jsonb(r.*) "
-                f"from {staged('silver', contract.table, 'conformed')} c join raw.{contract.table} r "
-                "on r._batch_id = c._batch_id and r._source_line = c._source_line "
-                "where c._reasons <> '' and c._batch_id = :b and r._batch_id = :b"
-            ),
-            {"p": hop.publish_id, "t": contract.table, "b": hop.batch_id},
-        )
-    return done
+    conn.execute(text(f"drop table {publish.refused}"))

@@ -1,0 +1,79 @@
+-- Compiled from contracts/olist/customers.yaml by `make generate`. Do not edit.
+with landed as not materialized (
+    select
+        case when unicode(customer_id) between 33 and 126 and unicode(reverse(customer_id)) between 33 and 126 then customer_id else nullif(regexp_replace(customer_id, '^[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+|[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+$', '', 'g'), '') end as customer_id,
+        case when unicode(customer_unique_id) between 33 and 126 and unicode(reverse(customer_unique_id)) between 33 and 126 then customer_unique_id else nullif(regexp_replace(customer_unique_id, '^[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+|[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+$', '', 'g'), '') end as customer_unique_id,
+        case when unicode(customer_zip_code_prefix) between 33 and 126 and unicode(reverse(customer_zip_code_prefix)) between 33 and 126 then customer_zip_code_prefix else nullif(regexp_replace(customer_zip_code_prefix, '^[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+|[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+$', '', 'g'), '') end as zip_code_prefix,
+        case when unicode(customer_city) between 33 and 126 and unicode(reverse(customer_city)) between 33 and 126 then customer_city else nullif(regexp_replace(customer_city, '^[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+|[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+$', '', 'g'), '') end as city,
+        case when unicode(customer_state) between 33 and 126 and unicode(reverse(customer_state)) between 33 and 126 then customer_state else nullif(regexp_replace(customer_state, '^[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+|[\pZ\t-\r\x{85}\x{200B}\x{FEFF}]+$', '', 'g'), '') end as state,
+        _batch_id,
+        _source_line,
+        _delivery
+    from raw_input
+),
+typed as not materialized (
+    select
+        customer_id,
+        customer_unique_id,
+        zip_code_prefix,
+        city,
+        state,
+        _batch_id,
+        _source_line,
+        _delivery
+    from landed
+),
+judged as not materialized (
+    select
+        customer_id,
+        customer_unique_id,
+        zip_code_prefix,
+        city,
+        state,
+        _batch_id,
+        _source_line,
+        _delivery,
+        case
+            when
+                customer_id is null or
+                customer_unique_id is null or
+                zip_code_prefix is null or
+                city is null or
+                state is null or
+                not regexp_matches(customer_id, '^[0-9a-f]{32}$') or
+                not regexp_matches(customer_unique_id, '^[0-9a-f]{32}$') or
+                not regexp_matches(zip_code_prefix, '^[0-9]{5}$') or
+                state not in ('AC', 'AL', 'AM', 'AP', 'BA', 'CE', 'DF', 'ES', 'GO', 'MA', 'MG', 'MS', 'MT', 'PA', 'PB', 'PE', 'PI', 'PR', 'RJ', 'RN', 'RO', 'RR', 'RS', 'SC', 'SE', 'SP', 'TO')
+            then concat_ws(
+                ', ',
+                case when customer_id is null then 'customer_id is empty' end,
+                case when customer_unique_id is null then 'customer_unique_id is empty' end,
+                case when zip_code_prefix is null then 'zip_code_prefix is empty' end,
+                case when city is null then 'city is empty' end,
+                case when state is null then 'state is empty' end,
+                case when not regexp_matches(customer_id, '^[0-9a-f]{32}$') then 'customer_id_is_a_hash' end,
+                case when not regexp_matches(customer_unique_id, '^[0-9a-f]{32}$') then 'customer_unique_id_is_a_hash' end,
+                case when not regexp_matches(zip_code_prefix, '^[0-9]{5}$') then 'zip_code_prefix_has_five_digits' end,
+                case when state not in ('AC', 'AL', 'AM', 'AP', 'BA', 'CE', 'DF', 'ES', 'GO', 'MA', 'MG', 'MS', 'MT', 'PA', 'PB', 'PE', 'PI', 'PR', 'RJ', 'RN', 'RO', 'RR', 'RS', 'SC', 'SE', 'SP', 'TO') then 'state_is_brazilian' end
+            )
+            else ''
+        end as _reasons
+    from typed
+),
+repeated as not materialized (
+    select customer_id from judged group by customer_id having count(*) > 1
+),
+ranked as not materialized (
+    select
+        _batch_id,
+        _source_line,
+        row_number() over (
+            partition by customer_id order by _delivery desc, _source_line desc, _batch_id
+        ) as _rank
+    from judged
+    inner join repeated using (customer_id)
+    where _reasons = ''
+)
+select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+from judged
+left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line

@@ -1,0 +1,164 @@
+"""One DuckDB database in memory, over files of the lake.
+
+A session can read what was registered with it and nothing else: no other file, no network, no extension. What a
+task did not pin is not readable, by construction.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.compile.schemas import arrow_type
+from lakehouse.home import lake
+from lakehouse.home.homes import Homes
+
+#: Schemas that queries name. ``staged`` relations are in ``main``, where Great Expectations looks.
+_SCHEMAS = ("raw", "ods", "gold", "affected", "changed")
+#: Rows handed over at a time: few enough to stream, enough to be a row group.
+BATCH_ROWS = 128 * 1024
+#: DuckDB's name of the file that a row was read from.
+FILE_COLUMN = "filename"
+
+
+class EngineSettings(BaseSettings):
+    """How much of the machine a session may use: ``LAKEHOUSE_ENGINE_THREADS``, ``LAKEHOUSE_ENGINE_MEMORY``."""
+
+    model_config = SettingsConfigDict(env_prefix="LAKEHOUSE_ENGINE_", extra="ignore")
+
+    threads: int = min(4, os.cpu_count() or 2)
+    memory: str = "1GB"
+
+
+@dataclass
+class Session:
+    """The database, the folder it may read and spill to, and the lake files that were brought there."""
+
+    connection: duckdb.DuckDBPyConnection
+    homes: Homes | None
+    folder: Path
+    local: dict[str, str] = field(default_factory=dict)
+
+    def files(self, relation: str, uris: Sequence[str], columns: Mapping[str, str]) -> None:
+        """Make a view of lake files, which are fetched once per session.
+
+        Args:
+            relation: the view's name, such as ``ods.olist_orders``.
+            uris: Parquet files of the lake; none makes an empty relation.
+            columns: column → type in the contract's words. A column that a file lacks, because its contract
+                gained it later, is null. The file a row comes from is in ``filename`` (see :meth:`uris`).
+        """
+        if not uris:
+            nothing = ", ".join(f"cast(null as {duck_type(t)}) as {c}" for c, t in columns.items())
+            self.view(relation, f"select {nothing}, cast(null as text) as {FILE_COLUMN} where false")
+            return
+        paths = self._fetch(uris)
+        names = {name for path in paths for name in pq.read_schema(path).names}
+        scan = f"read_parquet({_list(paths)}, union_by_name = true, filename = true)"
+        selected = ", ".join(
+            c if c in names else f"cast(null as {duck_type(t)}) as {c}" for c, t in columns.items()
+        )
+        self.view(relation, f"select {selected}, {FILE_COLUMN} from {scan}")
+
+    def parquet(self, relation: str, uris: Sequence[str]) -> None:
+        """Make a view of lake files with the columns that they have."""
+        self.view(relation, f"select * from read_parquet({_list(self._fetch(uris))})")
+
+    def uris(self, relation: str, where: str) -> list[str]:
+        """The lake files that hold rows of a relation made by :meth:`files` for which a condition is true."""
+        names = self.rows(f"select distinct {FILE_COLUMN} from {relation} as t where {where} order by 1")
+        uri_of = {path: uri for uri, path in self.local.items()}
+        return [uri_of[name] for (name,) in names]
+
+    def view(self, relation: str, query: str) -> None:
+        """Make a view."""
+        self.connection.execute(f"create or replace view {relation} as {query}")
+
+    def table(self, relation: str, query: str) -> int:
+        """Compute a query once and keep its rows; returns how many."""
+        self.connection.execute(f"drop table if exists {relation}")
+        return int(self.connection.execute(f"create table {relation} as {query}").fetchall()[0][0])
+
+    def values(self, relation: str, columns: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Make a small table of figures."""
+        typed = ", ".join(f"{name} {duck_type(kind)}" for name, kind in columns.items())
+        self.connection.execute(f"create or replace table {relation} ({typed})")
+        if rows:
+            marks = ", ".join("?" * len(columns))
+            self.connection.executemany(f"insert into {relation} values ({marks})", rows)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        return self.connection.execute(query).fetchall()
+
+    def value(self, query: str) -> Any:
+        """The one value that a query returns."""
+        return self.rows(query)[0][0]
+
+    def schema(self, query: str) -> pa.Schema:
+        """The columns of a query, in Arrow's types."""
+        return self.connection.sql(f"select * from ({query}) as q limit 0").to_arrow_table().schema
+
+    def batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The rows of a query in the types of ``schema``, batch by batch, while they are computed."""
+        # A cursor of its own: the session may be asked other things meanwhile.
+        with self.connection.cursor() as cursor:
+            for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
+                yield batch.cast(schema)
+
+    def _fetch(self, uris: Sequence[str]) -> list[str]:
+        if self.homes is None:
+            return list(uris)
+        missing = [uri for uri in uris if uri not in self.local]
+        for uri, path in zip(missing, lake.fetch(self.homes, missing, self.folder), strict=True):
+            self.local[uri] = str(path)
+        return [self.local[uri] for uri in uris]
+
+
+@contextmanager
+def open_session(homes: Homes | None, settings: EngineSettings | None = None) -> Iterator[Session]:
+    """An empty database that may read the lake through ``homes`` (without homes: local files in its folder).
+
+    Rows that do not fit into the memory limit are spilled to the session's folder, which is removed at the end.
+    """
+    settings = settings or EngineSettings()
+    with tempfile.TemporaryDirectory(prefix="lakehouse-engine-") as name:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": settings.threads,
+            "memory_limit": settings.memory,
+            "temp_directory": name,
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(config=config) as connection:
+            connection.execute(f"set allowed_directories = {_list([name])}")
+            connection.execute("set enable_external_access = false")
+            connection.execute("set lock_configuration = true")
+            for schema in _SCHEMAS:
+                connection.execute(f"create schema {schema}")
+            yield Session(connection, homes, Path(name))
+
+
+def duck_type(sql_type: str) -> str:
+    """A contract's type as DuckDB keeps it: uuids are text, as they are in the lake.
+
+    Raises:
+        ContractError: the lake has no such type.
+    """
+    arrow_type(sql_type)
+    return {"uuid": "text"}.get(sql_type, sql_type)
+
+
+def _list(texts: Sequence[str]) -> str:
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"

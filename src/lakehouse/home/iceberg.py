@@ -1,0 +1,212 @@
+"""Iceberg commits: one snapshot per publish, by explicit file names, at a cost that does not grow with history.
+
+pyiceberg's own operations find the files to delete by a filter over all manifests, and its overwrite never merges
+manifests. :class:`_PublishFiles` adds and drops named files in one snapshot: it opens only the manifests that can
+hold a dropped file (by sequence number) and merges small ones.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import OutputFile
+from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_file_to_data_file
+from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.table import Table, TableProperties, Transaction
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import ExpireSnapshots, _MergeAppendFiles
+from pyiceberg.utils.concurrent import ExecutorFactory
+
+#: Snapshots that readers can travel back to. Older ones are expired by every publish, so metadata stays small.
+KEEP_SNAPSHOTS = 20
+
+TABLE_PROPERTIES = {
+    "write.parquet.compression-codec": "zstd",
+    TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: str(KEEP_SNAPSHOTS),
+    TableProperties.MANIFEST_MERGE_ENABLED: "true",
+    TableProperties.MANIFEST_MIN_MERGE_COUNT: "8",
+    # About 300 files: larger manifests are left alone, so that a merge does not grow with history.
+    TableProperties.MANIFEST_TARGET_SIZE_BYTES: str(128 * 1024),
+}
+
+Announce = Callable[[str], None]
+
+
+class _AnnouncingIO(PyArrowFileIO):
+    """Tells of every object before it is written, so that those of a killed commit are known."""
+
+    announce: Announce | None = None
+
+    def new_output(self, location: str) -> OutputFile:
+        if self.announce:
+            self.announce(location)
+        return super().new_output(location)
+
+
+class LakeCatalog(SqlCatalog):  # type: ignore[misc]
+    """pyiceberg's catalog, with one file system for all tables and an ear for what is written."""
+
+    @cached_property
+    def _shared_io(self) -> _AnnouncingIO:
+        return _AnnouncingIO(dict(self.properties))
+
+    def announce_with(self, announce: Announce) -> None:
+        """Call ``announce`` with the name of every object of metadata before it is written."""
+        self._shared_io.announce = announce
+
+    def _load_file_io(self, properties: Mapping[str, str] | None = None, location: str | None = None) -> Any:
+        return self._shared_io
+
+
+class _PublishFiles(_MergeAppendFiles):  # type: ignore[misc]
+    """Add and drop data files in one snapshot."""
+
+    def __init__(self, transaction: Transaction, table: Table, dropped: Mapping[str, int]) -> None:
+        super().__init__(Operation.OVERWRITE if dropped else Operation.APPEND, transaction, table.io)
+        self._dropped = dropped
+        self.manifest_paths: frozenset[str] = frozenset()
+
+    @cached_property
+    def _split(self) -> tuple[list[ManifestFile], list[ManifestEntry]]:
+        """The manifests to keep (rewritten where they held a dropped file) and the entries to drop."""
+        kept: list[ManifestFile] = []
+        dropped: list[ManifestEntry] = []
+        for manifest in super()._existing_manifests():
+            if not self._may_hold_dropped(manifest):
+                kept.append(manifest)
+                continue
+            entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+            going = [e for e in entries if e.data_file.file_path in self._dropped]
+            staying = [e for e in entries if e.data_file.file_path not in self._dropped]
+            dropped += [self._with_status(e, ManifestEntryStatus.DELETED) for e in going]
+            if not going:
+                kept.append(manifest)
+            elif staying:
+                with self.new_manifest_writer(self.spec(manifest.partition_spec_id)) as writer:
+                    for entry in staying:
+                        writer.add_entry(self._with_status(entry, ManifestEntryStatus.EXISTING))
+                kept.append(writer.to_manifest_file())
+        for entry in dropped:
+            self.delete_data_file(entry.data_file)
+        missing = self._dropped.keys() - {e.data_file.file_path for e in dropped}
+        if missing:
+            raise FileNotFoundError(f"Files to replace are not in the Iceberg table: {', '.join(sorted(missing))}")
+        return kept, dropped
+
+    def _may_hold_dropped(self, manifest: ManifestFile) -> bool:
+        if manifest.content != ManifestContent.DATA:
+            return False
+        low, high = manifest.min_sequence_number or 0, manifest.sequence_number or 0
+        return any(low <= number <= high for number in self._dropped.values())
+
+    def _with_status(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=status,
+            snapshot_id=self._snapshot_id if status == ManifestEntryStatus.DELETED else entry.snapshot_id,
+            sequence_number=entry.sequence_number,
+            file_sequence_number=entry.file_sequence_number,
+            data_file=entry.data_file,
+        )
+
+    def _existing_manifests(self) -> list[ManifestFile]:
+        return self._split[0]
+
+    def _deleted_entries(self) -> list[ManifestEntry]:
+        return self._split[1]
+
+    def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
+        merged = super()._process_manifests(manifests)
+        self.manifest_paths = frozenset(m.manifest_path for m in merged)
+        return merged
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What readers of the lake see since, and which objects of metadata they do not need any more."""
+
+    snapshot_id: int
+    sequence_number: int
+    replaced_metadata: tuple[str, ...]
+
+
+def commit_files(
+    catalog: LakeCatalog,
+    identifier: str,
+    *,
+    add: Iterable[str],
+    drop: Mapping[str, int],
+    properties: dict[str, str],
+) -> Committed | None:
+    """Point an Iceberg table at new files and away from others, by one snapshot; expire the oldest snapshots.
+
+    Joins the transaction of the connection that the catalog is bound to.
+
+    Args:
+        catalog: bound to an open connection.
+        identifier: ``namespace.table``.
+        add: files to add.
+        drop: file → sequence number of the snapshot that added it.
+        properties: written into the snapshot's summary.
+
+    Returns what was committed; None when there was nothing to change.
+
+    Raises:
+        FileNotFoundError: a file to add does not exist, or one to drop is not in the table.
+    """
+    uris = list(add)
+    if not uris and not drop:
+        return None
+    table = catalog.load_table(identifier)
+    before = table.current_snapshot()
+    old_manifests = {m.manifest_path for m in before.manifests(table.io)} if before else set()
+    with table.transaction() as transaction:
+        metadata = transaction.table_metadata
+        executor = ExecutorFactory.get_or_create()
+        files = executor.map(lambda uri: parquet_file_to_data_file(table.io, metadata, uri), uris)
+        producer = _PublishFiles(transaction, table, drop)
+        producer.snapshot_properties = properties
+        for file in files:
+            producer.append_data_file(file)
+        producer.commit()
+        _expire(transaction)
+    after = table.current_snapshot()
+    if after is None:
+        raise AssertionError(f"{identifier} has no snapshot after a commit.")
+    replaced = old_manifests - producer.manifest_paths
+    if before:
+        replaced |= {before.manifest_list}
+    replaced |= {m.metadata_file for m in table.metadata.metadata_log[-1:]}
+    return Committed(after.snapshot_id, after.sequence_number or 0, tuple(sorted(replaced)))
+
+
+def _expire(transaction: Transaction) -> None:
+    snapshots = sorted(transaction.table_metadata.snapshots, key=lambda s: s.sequence_number or 0)
+    old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
+    if old:
+        ExpireSnapshots(transaction).by_ids(old).commit()
+
+
+def ensure_table(catalog: LakeCatalog, identifier: str, location: str, schema: pa.Schema) -> None:
+    """Create an Iceberg table, or add the columns it lacks."""
+    if not catalog.table_exists(identifier):
+        table = catalog.create_table(identifier, schema, location=location, properties=TABLE_PROPERTIES)
+        # Parquet files carry no field ids: readers find columns by this map.
+        with table.transaction() as transaction:
+            mapping = table.schema().name_mapping.model_dump_json()
+            transaction.set_properties(**{TableProperties.DEFAULT_NAME_MAPPING: mapping})
+        return
+    table = catalog.load_table(identifier)
+    if set(schema.names) - {f.name for f in table.schema().fields}:
+        with table.update_schema() as update:
+            update.union_by_name(schema)
+
+
+def new_data_file(location: str) -> str:
+    """A name for a data file that nobody else will use."""
+    return f"{location}/data/{uuid.uuid4()}.parquet"

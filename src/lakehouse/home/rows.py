@@ -1,0 +1,164 @@
+"""Rows on their way into the warehouse: one binary COPY into a relation of the stage, then attach or merge.
+
+A relation that holds a whole table or a whole partition is attached: nothing is written again. Otherwise its rows
+are merged by key. Both change the parent's rows only; views and grants on it stay as they are.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.compute as pc
+from pgpq import ArrowToPostgresBinaryEncoder
+from sqlalchemy import Connection
+
+from lakehouse.compile.ddl import literal
+from lakehouse.home.warehouse import cursor, run_script
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+#: Says what a staged row does to the table: insert, update, delete.
+OPERATION = "_op"
+#: Arrow's type of what the lake keeps otherwise.
+_WIRE = {"smallint": pa.int16(), "uuid": pa.binary(16)}
+
+
+def wire_schema(columns: dict[str, str], schema: pa.Schema) -> pa.Schema:
+    """The types in which columns (name → Postgres type) are sent: those of the lake, but for small integers and uuids."""
+    return pa.schema([pa.field(n, _WIRE.get(t, schema.field(n).type)) for n, t in columns.items()])
+
+
+def to_wire(batch: pa.RecordBatch, wire: pa.Schema) -> pa.RecordBatch:
+    """A batch of the lake as it is sent: some of its columns, in the wire's types."""
+    arrays = [
+        _uuids(batch.column(field.name))
+        if field.type == _WIRE["uuid"]
+        else batch.column(field.name).cast(field.type)
+        for field in wire
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=wire)
+
+
+def _uuids(column: pa.Array) -> pa.Array:
+    """Uuids as bytes. There are few different ones: they name batches."""
+    encoded = pc.dictionary_encode(column)
+    known = pa.array([UUID(text).bytes for text in encoded.dictionary.to_pylist()], _WIRE["uuid"])
+    return known.take(encoded.indices)
+
+
+class _Feed(io.RawIOBase):
+    """Arrow batches as the bytes that COPY reads, made while it reads: nothing is held but one batch.
+
+    psycopg2 turns what goes wrong in here into an error of the server; ``error`` keeps what it was.
+    """
+
+    def __init__(self, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
+        self._chunks = self._encode(batches, schema)
+        self._pending = memoryview(b"")
+        self.rows = 0
+        self.error: Exception | None = None
+
+    def _encode(self, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:
+        encoder = ArrowToPostgresBinaryEncoder(schema)
+        yield encoder.write_header()
+        for batch in batches:
+            self.rows += batch.num_rows
+            yield encoder.write_batch(batch)
+        yield encoder.finish()
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill the buffer with the next bytes; 0 at the end."""
+        while not self._pending:
+            try:
+                self._pending = memoryview(next(self._chunks))
+            except StopIteration:
+                return 0
+            except Exception as error:
+                self.error = error
+                raise
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._pending))
+        target[:size] = self._pending[:size]
+        self._pending = self._pending[size:]
+        return size
+
+
+def copy_rows(
+    conn: Connection, relation: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+) -> int:
+    """COPY batches of a schema (see :func:`wire_schema`) into a relation while they are made; returns the rows.
+
+    Raises:
+        Exception: whatever making the batches raised.
+    """
+    feed = _Feed(batches, schema)
+    names = ", ".join(schema.names)
+    try:
+        with cursor(conn) as cur:
+            cur.copy_expert(
+                f"copy {relation} ({names}) from stdin (format binary)", io.BufferedReader(feed, 1 << 20), 1 << 20
+            )
+    except psycopg2.Error:
+        if feed.error is not None:
+            raise feed.error from None
+        raise
+    return feed.rows
+
+
+def create_stage(
+    conn: Connection, relation: str, columns: dict[str, str], defaults: dict[str, str] | None = None
+) -> None:
+    """An empty relation without constraints; ``defaults`` fill columns that are not sent.
+
+    In the transaction that also fills it: a database with a minimal log then writes the rows once, not twice.
+    """
+    given = {name: f" default {literal(value)}" for name, value in (defaults or {}).items()}
+    body = ", ".join(f"{name} {kind}{given.get(name, '')}" for name, kind in columns.items())
+    run_script(conn, f"drop table if exists {relation};create table {relation} ({body})")
+
+
+def attach(conn: Connection, staged: str, parent: str, partition: str, bound: str) -> None:
+    """Make a staged relation a partition of a table, in place of the one that is there.
+
+    Args:
+        conn: an open transaction.
+        staged: the relation, with the parent's columns and indexes.
+        parent: such as ``ods.olist_orders``.
+        partition: the partition's name without schema.
+        bound: ``default`` or ``for values in (…)``.
+    """
+    schema = parent.partition(".")[0]
+    if conn.exec_driver_sql(f"select to_regclass('{schema}.{partition}')").scalar() is not None:
+        run_script(
+            conn,
+            f"alter table {parent} detach partition {schema}.{partition};drop table {schema}.{partition};",
+        )
+    run_script(
+        conn,
+        f"alter table {staged} set schema {schema};"
+        f"alter table {schema}.{staged.partition('.')[2]} rename to {partition};"
+        f"alter table {parent} attach partition {schema}.{partition} {bound};",
+    )
+
+
+def merge(conn: Connection, staged: str, table: str, key: Sequence[str], columns: Sequence[str]) -> dict[str, int]:
+    """Apply staged rows (the table's columns and ``_op``) by key. Returns inserted, updated and deleted rows."""
+    on = " and ".join(f"t.{k} = s.{k}" for k in key)
+    names = ", ".join(columns)
+    sets = ", ".join(f"{c} = s.{c}" for c in columns if c not in key)
+    statements = {
+        "deleted": f"delete from {table} t using {staged} s where s.{OPERATION} = 'delete' and {on}",
+        "updated": f"update {table} t set {sets} from {staged} s where s.{OPERATION} = 'update' and {on}",
+        "inserted": f"insert into {table} ({names}) select {names} from {staged} where {OPERATION} = 'insert'",
+    }
+    return {what: conn.exec_driver_sql(sql).rowcount for what, sql in statements.items()}

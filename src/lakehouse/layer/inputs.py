@@ -1,0 +1,112 @@
+"""What a run may read: pinned states of tables, and what the run itself has staged. Nothing else has a name here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from lakehouse.contract import Project
+from lakehouse.contract.model import Layer, reads
+from lakehouse.engine.difference import matches
+from lakehouse.engine.session import Session
+from lakehouse.home import lake
+from lakehouse.home.lake import LakeFile
+from lakehouse.layer.ledger import Pin, Publish, Run, pins_of, publishes
+from lakehouse.layer.target import Target
+from lakehouse.quality.gate import Subject
+
+#: Schema that queries name → the layer it is.
+LAYER_OF: dict[str, Layer] = {"ods": "silver", "gold": "gold"}
+
+
+class Inputs:
+    """The pinned files of a run, and the files of its own tables as they will be after its publish."""
+
+    def __init__(self, conn: Connection, project: Project, run: Run) -> None:
+        self._conn = conn
+        self._project = project
+        self.run = run
+        self.pins = pins_of(conn, run)
+        self.publishes = publishes(conn, run)
+
+    def pin(self, layer: Layer, table: str) -> Pin | None:
+        """What is pinned of a table; None when it had never been published."""
+        return self.pins.get((layer, table))
+
+    def pinned(self, layer: Layer, table: str, partitions: Sequence[str] | None = None) -> list[LakeFile]:
+        """The files of a table (or of some of its partitions) at its pinned state."""
+        pin = self.pin(layer, table)
+        return lake.files_at(self._conn, layer, table, pin.publish_id, partitions) if pin else []
+
+    def before(self, layer: Layer, table: str) -> list[LakeFile]:
+        """The files of a table at the state that the run before has seen."""
+        pin = self.pin(layer, table)
+        since = pin.since_publish_id if pin else None
+        return lake.files_at(self._conn, layer, table, since) if since else []
+
+    def next(self, layer: Layer, table: str, partitions: Sequence[str] | None = None) -> list[str]:
+        """A table's files after the publish: the pinned, less the replaced, plus the staged."""
+        mine = [p for p in self.publishes if (p.layer, p.table) == (layer, table)]
+        gone = {uri for p in mine for uri in p.replaced_files}
+        stays = [f.uri for f in self.pinned(layer, table, partitions) if f.uri not in gone]
+        return stays + [
+            uri for p in mine for uri in lake.staged_files(self._conn, p.publish_id, "changed", "carried")
+        ]
+
+    def table(
+        self,
+        session: Session,
+        schema: str,
+        table: str,
+        *,
+        after: bool = True,
+        partitions: Sequence[str] | None = None,
+    ) -> None:
+        """Give the session a table under the name that queries use: after this run's publish, or as pinned."""
+        layer = LAYER_OF[schema]
+        uris = (
+            self.next(layer, table, partitions)
+            if after
+            else [f.uri for f in self.pinned(layer, table, partitions)]
+        )
+        session.files(f"{schema}.{table}", uris, self._columns(layer, table))
+
+    def result(self, session: Session, publish: Publish) -> str:
+        """Give the session the complete result of a staged table; returns the relation's name."""
+        relation = publish.stage.replace("stage.", "staged__")
+        uris = lake.staged_files(self._conn, publish.publish_id, "result") or lake.staged_files(
+            self._conn, publish.publish_id, "changed"
+        )
+        session.files(relation, list(uris), self._columns(publish.layer, publish.table))
+        return relation
+
+    def removed(self, session: Session, publish: Publish) -> str:
+        """Give the session the rows that a publish deletes; returns the relation's name."""
+        columns = self._columns(publish.layer, publish.table)
+        session.files(f"main.before__{publish.table}", publish.replaced_files, columns)
+        after = lake.staged_files(self._conn, publish.publish_id, "changed", "carried")
+        session.files(f"main.after__{publish.table}", list(after), columns)
+        on = matches("b", "a", Target.of(self._project, publish.layer, publish.table).key)
+        relation = publish.stage.replace("stage.", "removed__")
+        session.view(
+            relation,
+            f"select b.* from main.before__{publish.table} as b "
+            f"where not exists (select 1 from main.after__{publish.table} as a where {on})",
+        )
+        return relation
+
+    def others(self, session: Session, subjects: Sequence[Subject]) -> None:
+        """Give the session every other table that a rule reads, as it will be after the publish."""
+        queries = [
+            query
+            for subject in subjects
+            for e in subject.expectations
+            for query in (e.broken, str(e.kwargs.get("unexpected_rows_query", "")))
+        ]
+        for schema in LAYER_OF:
+            for table in sorted({t for query in queries for t in reads(schema, query)}):
+                self.table(session, schema, table)
+
+    def _columns(self, layer: Layer, table: str) -> dict[str, str]:
+        return Target.of(self._project, layer, table).columns

@@ -1,0 +1,193 @@
+"""Writes a result once into each home, where no reader sees it, and proves that both hold the same.
+
+The delta of a result streams, batch by batch, into one Parquet file of the lake and one COPY into the warehouse's
+stage. Lake files that lose rows are replaced by files of the rows that stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, text
+
+from lakehouse.compile.ddl import literal
+from lakehouse.engine.difference import Difference, carried
+from lakehouse.engine.rowhash import count_and_hash
+from lakehouse.engine.session import Session
+from lakehouse.home import lake
+from lakehouse.home.homes import Homes
+from lakehouse.home.rows import OPERATION, copy_rows, create_stage, to_wire, wire_schema
+from lakehouse.home.warehouse import run_script
+from lakehouse.layer.ledger import Publish
+from lakehouse.layer.target import Target
+
+#: Small files of a table are written into one when there are so many.
+_SMALL_FILES = 24
+_SMALL_ROWS = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Written:
+    """What staging put where. ``carried_rows`` are those that moved with their file."""
+
+    placement: str
+    replaced_files: tuple[str, ...]
+    carried_rows: int
+
+
+class Stage:
+    """One table being staged by one try, in one transaction of the warehouse."""
+
+    def __init__(self, homes: Homes, conn: Connection, session: Session, target: Target, publish: Publish) -> None:
+        self.homes = homes
+        self.conn = conn
+        self.session = session
+        self.target = target
+        self.publish = publish
+        conn.execute(text("update ops.lake_file set etag = null where publish_id = :p and kind not in ('unit', 'metadata')"),
+                     {"p": publish.publish_id})  # fmt: skip
+        conn.execute(text("delete from ops.agreement where publish_id = :p"), {"p": publish.publish_id})
+
+    def write(
+        self, found: Difference, live: list[lake.LakeFile], partition: str | None, *, attachable: bool
+    ) -> Written:
+        """Write ``delta`` of the session into both homes.
+
+        Args:
+            found: what the delta is.
+            live: the table's pinned files (of the partition, for a table of events).
+            partition: the delivery's date for the new file of a table of events.
+            attachable: whether the delta, when nothing else is left, is a whole table or partition.
+        """
+        placement = self._changed(found, partition, attachable=attachable)
+        replaced = self._replaced(found, live)
+        moved = self._carry(replaced, partition) if replaced else 0
+        if found.unchanged:
+            self._file("result", "select *, cast(null as bigint) as _publish_id from result", partition, loose=True)
+        return Written(placement, tuple(replaced), moved)
+
+    def _changed(self, found: Difference, partition: str | None, *, attachable: bool) -> str:
+        """Both homes' copies of the delta; returns how the warehouse's enters its table."""
+        if found.inserted + found.updated + found.deleted == 0:
+            return "none"
+        # What lacks a required value cannot be stored; it is staged all the same, for the gate to name it.
+        lacking = self._lacks_values()
+        attach = attachable and not lacking and found.inserted + found.updated > 0
+        attach = attach and (found.base == 0 or found.replaces_all)
+        relation = self.publish.stage
+        columns = self.target.columns | ({} if attach else {OPERATION: "text"})
+        create_stage(self.conn, relation, columns)
+        uri = self.announce("changed", partition) if found.inserted + found.updated else None
+        written = _loose(self.target.schema) if lacking else self.target.schema
+        streamed = _loose(self.target.schema).append(pa.field(OPERATION, pa.string()))
+        kept = f" where {OPERATION} <> 'delete'" if attach else ""
+        query = f"select {', '.join(streamed.names)} from delta{kept}"
+        wire = wire_schema(columns, streamed)
+        batches = tee(self.homes, uri, written, self.session.batches(query, streamed))
+        copy_rows(self.conn, relation, wire, (to_wire(batch, wire) for batch in batches))
+        if attach:
+            run_script(self.conn, "".join(self.target.ddl.for_stage(relation, partition and literal(partition))))
+        run_script(self.conn, f"analyze {relation}")
+        if uri:
+            self.note(uri, found.inserted + found.updated)
+        self.agree([uri] if uri else [], relation + ("" if attach else f" where {OPERATION} <> 'delete'"))
+        return "attach" if attach else "merge"
+
+    def _lacks_values(self) -> bool:
+        lacking = " or ".join(f"{name} is null" for name in self.target.columns if name in self.target.ddl.required)
+        return bool(
+            self.session.value(f"select exists (select 1 from delta where {OPERATION} <> 'delete' and ({lacking}))")
+        )
+
+    def agree(self, uris: list[str], relation: str) -> None:
+        """Read the staged rows back from both homes, and put counts and hashes side by side for the gate."""
+        query = count_and_hash(relation, self.target.columns, "warehouse")
+        in_warehouse = self.conn.exec_driver_sql(query.replace("%", "%%")).one()
+        self._record("changed", (in_warehouse[0], in_warehouse[1]), self._in_lake(uris))
+
+    def _in_lake(self, uris: list[str]) -> tuple[int, str]:
+        self.session.files("written", uris, self.target.columns)
+        rows, hashed = self.session.rows(count_and_hash("written", self.target.columns, "engine"))[0]
+        return rows, hashed
+
+    def _replaced(self, found: Difference, live: list[lake.LakeFile]) -> list[str]:
+        """The files that lost rows; and, when there are many small ones, these too."""
+        small = [f.uri for f in live if f.row_count < _SMALL_ROWS]
+        too_many = small if len(small) >= _SMALL_FILES else []
+        return list(dict.fromkeys([*found.touched, *too_many]))
+
+    def _carry(self, replaced: list[str], partition: str | None) -> int:
+        """Write the rows that stay of the replaced files; compare what they were with what was written."""
+        local = [self.session.local[uri] for uri in replaced]
+        query = carried(local, list(self.target.columns), self.target.key)
+        before = self.session.rows(count_and_hash(f"({query}) as q", self.target.columns, "engine"))[0]
+        if before[0] == 0:
+            return 0
+        uri = self._file("carried", query, partition)
+        self._record("carried", before, self._in_lake([uri]))
+        return int(before[0])
+
+    def _file(self, kind: lake.Kind, query: str, partition: str | None, *, loose: bool = False) -> str:
+        schema = _loose(self.target.schema) if loose else self.target.schema
+        uri = self.announce(kind, partition)
+        named = f"select {', '.join(schema.names)} from ({query}) as q"
+        self.note(uri, lake.write(self.homes, uri, schema, self.session.batches(named, schema)))
+        return uri
+
+    def announce(self, kind: lake.Kind, partition: str | None, batch_id: str | None = None) -> str:
+        """Name a lake file that is about to be written."""
+        return lake.announce(
+            self.homes,
+            layer=self.target.layer,
+            table=self.target.table,
+            publish_id=self.publish.publish_id,
+            kind=kind,
+            batch_id=batch_id,
+            partition_key=partition,
+        )
+
+    def note(self, uri: str, rows: int) -> None:
+        """Record what a written file holds; true when this try's transaction is committed."""
+        lake.written(self.conn, uri, rows, lake.etags(self.homes, [uri])[uri])
+
+    def _record(self, part: str, warehouse: tuple[int, str], in_lake: tuple[int, str]) -> None:
+        self.conn.execute(
+            text(
+                "insert into ops.agreement (publish_id, part, warehouse_rows, warehouse_hash, lake_rows, lake_hash) "
+                "values (:p, :part, :wr, :wh, :lr, :lh)"
+            ),
+            {"p": self.publish.publish_id, "part": part, "wr": warehouse[0], "wh": warehouse[1],
+             "lr": in_lake[0], "lh": in_lake[1]},
+        )  # fmt: skip
+
+
+def tee(
+    homes: Homes, uri: str | None, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Hand batches on while their rows (those to be deleted left out) are written to a lake file in the background."""
+    if uri is None:
+        yield from batches
+        return
+    with lake.parquet_writer(homes, uri, schema) as writer, ThreadPoolExecutor(1) as background:
+        writing: Future[None] | None = None
+        for batch in batches:
+            if writing:
+                writing.result()  # one batch ahead, no more
+            writing = background.submit(lambda b=batch: writer.write_batch(_kept(b, schema)))
+            yield batch
+        if writing:
+            writing.result()
+
+
+def _loose(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+def _kept(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if OPERATION in batch.schema.names:
+        batch = batch.filter(pc.not_equal(batch.column(OPERATION), "delete"))
+    return batch.select(schema.names).cast(schema)

@@ -1,0 +1,69 @@
+"""What every layer can do. Bronze, silver and gold are one object each; nothing else asks which layer it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from lakehouse.contract import Project
+from lakehouse.contract.model import Layer
+from lakehouse.engine.session import Session
+from lakehouse.home.homes import Homes
+from lakehouse.layer.inputs import Inputs
+from lakehouse.layer.ledger import Pin, Publish, Run, Wanted
+from lakehouse.quality.gate import Subject
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do and what it reads. ``batches``: batch id → whether it is new to the layer.
+
+    ``settles``: there is nothing to do, but what was seen has to be remembered.
+    """
+
+    wanted: tuple[Wanted, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    batches: Mapping[str, bool] = field(default_factory=dict)
+    settles: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """A step of a run: the homes, the project, and whose run it is."""
+
+    homes: Homes
+    project: Project
+    run: Run
+
+
+class LayerSteps(ABC):
+    """The steps of one layer. Each finds in the ledger what the steps before it wrote down."""
+
+    layer: Layer
+
+    @abstractmethod
+    def plan(
+        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+    ) -> Plan:
+        """Ask the ledger what there is to do, and pin everything it takes. Runs under the layer's lock."""
+
+    def prepare(self, work: Work) -> None:
+        """Compute what the tables of a run share, after the plan is written down. Safe to repeat."""
+
+    @abstractmethod
+    def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
+        """Make one table's rows in both homes, where no reader sees them; returns the row counts."""
+
+    @abstractmethod
+    def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
+        """What the gate audits, registered with the session."""
+
+    @abstractmethod
+    def place(self, work: Work, conn: Connection, publish: Publish) -> None:
+        """Move staged rows into the warehouse's table."""
+
+    def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
+        """Write into the ledger what a table's publish means for its batches."""

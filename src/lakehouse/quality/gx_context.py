@@ -1,0 +1,52 @@
+"""Great Expectations' contexts: in memory, quiet, reporting to nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what Great Expectations prints, warns and logs about itself out of the logs of tasks."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    logger = logging.getLogger("great_expectations")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def new_context(stores: dict[str, dict[str, Any]] | None = None, **settings: Any) -> EphemeralDataContext:
+    """A context that keeps nothing, except what ``stores`` (name → its backend) keep."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    defaults = InMemoryStoreBackendDefaults()
+    for name, backend in (stores or {}).items():
+        defaults.stores[name]["store_backend"] = backend
+    return gx.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(
+            store_backend_defaults=defaults,
+            analytics_enabled=False,
+            progress_bars=ProgressBarsConfig(globally=False, metric_calculations=False),
+            **settings,
+        ),
+    )

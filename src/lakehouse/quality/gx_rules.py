@@ -1,0 +1,195 @@
+"""Great Expectations' part of the gate: which rules hold, and the result its pages are made from.
+
+Imported when a gate runs, because it imports Great Expectations, which takes seconds.
+
+Its own expectations on values ask for four to eight figures each, look every column up and fetch values. Ours ask
+for one number: of rows that fulfil a condition (all conditions of a relation in one statement), or that a query
+returns. A rule that cannot be evaluated takes no other with it: Great Expectations then asks one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import great_expectations
+import sqlalchemy as sa
+from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+from great_expectations.core.batch import Batch
+from great_expectations.core.metric_domain_types import MetricDomainTypes
+from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
+from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+from great_expectations.expectations.core import ExpectTableRowCountToBeBetween
+from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.expectation import Expectation as GxExpectation
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+from great_expectations.expectations.metrics.metric_provider import metric_partial
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+from great_expectations.validator.validator import Validator, calc_validation_statistics
+from sqlalchemy import Engine
+
+from lakehouse.compile.rules import QUERY, ROW_COUNT, Expectation, batch_query, escape_colons
+
+
+class BrokenValuesCount(TableMetricProvider):
+    """The number of rows that fulfil a condition, one of many in a statement."""
+
+    metric_name = "broken_values.count"
+    value_keys = ("condition",)
+
+    @metric_partial(
+        engine=SqlAlchemyExecutionEngine,
+        partial_fn_type=MetricPartialFunctionTypes.AGGREGATE_FN,
+        domain_type=MetricDomainTypes.TABLE,
+    )
+    def _sqlalchemy(
+        cls,
+        execution_engine: Any,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any],
+    ) -> Any:
+        condition = sa.text(f"({escape_colons(metric_value_kwargs['condition'])})")
+        return sa.func.count(sa.case((condition, 1))), metric_domain_kwargs, {}
+
+
+class BrokenValues(BatchExpectation):
+    """Fails when a row fulfils the condition."""
+
+    condition: str
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("broken_values.count",)
+    success_keys: ClassVar[tuple[str, ...]] = ("condition",)
+    domain_keys: ClassVar[tuple[str, ...]] = ("batch_id",)
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> dict[str, Any]:
+        return {"success": metrics["broken_values.count"] == 0}
+
+
+class BrokenRows(UnexpectedRowsExpectation):
+    """Fails when the query returns a row. The original runs it twice: to count, and to fetch rows."""
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.row_count",)
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> dict[str, Any]:
+        return {"success": metrics["unexpected_rows_query.row_count"] == 0}
+
+
+def evaluate(
+    engine: Engine, relation: str, expectations: Sequence[Expectation]
+) -> dict[str, ExpectationValidationResult]:
+    """Rule → Great Expectations' answer, for the rules of a relation. Only booleans come back, no values."""
+    execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
+    data = SqlAlchemyBatchData(execution_engine=execution, table_name=relation, create_temp_table=False)
+    validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
+    validator.metrics_calculator.show_progress_bars = False
+    answers = validator.graph_validate(
+        configurations=[_implementation(e).configuration for e in expectations],
+        runtime_configuration={"result_format": "BOOLEAN_ONLY"},
+    )
+    return {str(_configuration(answer).meta["rule"]): answer for answer in answers}
+
+
+def holds(answer: ExpectationValidationResult | None) -> bool | None:
+    """What an answer says of its rule; None when the rule could not be evaluated."""
+    # An evaluated rule has {"raised_exception": False}; a failed metric has an entry under its own id.
+    if answer is None or answer.exception_info.get("raised_exception") is not False:
+        return None
+    return bool(answer.success)
+
+
+def suite_result(
+    name: str, answers: Sequence[ExpectationValidationResult]
+) -> ExpectationSuiteValidationResult:
+    """The answers of a suite as Great Expectations keeps and shows them."""
+    statistics = calc_validation_statistics(list(answers))
+    return ExpectationSuiteValidationResult(
+        success=statistics.success,
+        results=list(answers),
+        suite_name=name,
+        statistics=statistics._asdict(),
+        batch_id="staged",
+        meta={
+            "great_expectations_version": great_expectations.__version__,
+            "active_batch_definition": {"data_asset_name": name},
+            "batch_markers": {"ge_load_time": datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")},
+        },
+    )
+
+
+def for_readers(
+    answer: ExpectationValidationResult,
+    expectation: Expectation,
+    *,
+    checked: int,
+    failed: int,
+    examples: Sequence[str],
+    error: str | None,
+) -> ExpectationValidationResult:
+    """Put our counts in, in Great Expectations' words, and take tracebacks out: they may quote data."""
+    shown = f" For example {', '.join(examples)}." if examples else ""
+    # Whoever builds the pages again knows Great Expectations' own types only.
+    answer.expectation_config = ExpectationConfiguration(
+        type=expectation.type, kwargs=in_their_words(expectation), **_labels(expectation, shown)
+    )
+    if error:
+        answer.exception_info = {
+            "raised_exception": True,
+            "exception_message": error,
+            "exception_traceback": "",
+        }
+    elif expectation.type == ROW_COUNT:
+        answer.result = {"observed_value": checked}
+    elif expectation.type == QUERY:
+        answer.result = {"observed_value": failed}
+    else:
+        share = 100.0 * failed / checked if checked else 0.0
+        answer.result = {
+            "element_count": checked,
+            "unexpected_count": failed,
+            "unexpected_percent": share,
+            "unexpected_percent_nonmissing": share,
+        }
+    return answer
+
+
+def in_their_words(expectation: Expectation) -> dict[str, Any]:
+    """The arguments of Great Expectations' own expectation."""
+    if expectation.type != QUERY:
+        return dict(expectation.kwargs)
+    return {**expectation.kwargs, "unexpected_rows_query": batch_query(expectation.broken)}
+
+
+def _implementation(expectation: Expectation) -> GxExpectation:
+    """Great Expectations' object for an expectation."""
+    labels = _labels(expectation)
+    if expectation.condition:
+        return BrokenValues(condition=expectation.condition, **labels)
+    if expectation.broken:
+        return BrokenRows(unexpected_rows_query=batch_query(expectation.broken), **labels)
+    return ExpectTableRowCountToBeBetween(**expectation.kwargs, **labels)
+
+
+def _labels(expectation: Expectation, more: str = "") -> dict[str, Any]:
+    return {
+        "severity": "critical" if expectation.severity == "hard" else "warning",
+        "description": f"{expectation.rule} ({expectation.severity}): {expectation.description}{more}",
+        "meta": {"rule": expectation.rule},
+    }
+
+
+def _configuration(answer: ExpectationValidationResult) -> Any:
+    return answer.expectation_config

@@ -1,0 +1,195 @@
+"""Data Docs: readable without the internet, bounded, and safe when several gates write at once."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from lakehouse.compile.rules import IN_SET, QUERY, ROW_COUNT, Expectation
+from lakehouse.engine.session import Session, open_session
+from lakehouse.quality.docs import DocsTarget
+from lakehouse.quality.gate import Subject, run_gate
+
+PROJECT = Path(__file__).resolve().parents[2] / "great_expectations"
+SUBJECT = Subject(
+    "olist_orders",
+    "t",
+    ("id",),
+    frozenset(),
+    (
+        Expectation("has_rows", "hard", ROW_COUNT, {"min_value": 1}, "There are rows."),
+        Expectation(
+            "id_is_small",
+            "soft",
+            IN_SET,
+            {"column": "id", "value_set": [1, 2]},
+            "Small ids.",
+            "select id from staged where id not in (1, 2)",
+            "id not in (1, 2)",
+        ),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Session]:
+    with open_session(None) as opened:
+        opened.table("t", "select unnest(range(1, 6)) as id")
+        yield opened
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> DocsTarget:
+    """The project's own templates and suites, pages of its own."""
+    home = tmp_path / "great_expectations"
+    shutil.copytree(PROJECT, home, ignore=shutil.ignore_patterns("uncommitted"))
+    return DocsTarget(home)
+
+
+def audit(session: Session, target: DocsTarget, key: str = "2018-01-01", subject: Subject = SUBJECT) -> None:
+    run_gate(session, [subject], layer="silver", partition_key=key, source="olist", docs=target)
+
+
+class Page(HTMLParser):
+    """What a browser would fetch or follow, and the text it would show."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.links, self.words = path, list[str](), list[str]()
+        self.fetched = list[str]()
+        self._silent = 0
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self._silent += tag in ("style", "script")
+        if tag in ("script", "img", "iframe") and given.get("src"):
+            self.fetched.append(str(given["src"]))
+        if tag == "link":
+            self.fetched.append(str(given.get("href")))
+        if tag == "a" and given.get("href"):
+            self.links.append(str(given["href"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in ("style", "script")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def pages(target: DocsTarget) -> list[Page]:
+    return [Page(path) for path in sorted(target.folder.rglob("*.html"))]
+
+
+def test_pages_need_nothing_from_elsewhere_and_their_links_work(session: Session, target: DocsTarget) -> None:
+    audit(session, target)
+    found = pages(target)
+    kinds = {p.path.relative_to(target.folder).parts[0] for p in found}
+    assert kinds == {"index.html", "validations", "expectations"}
+    for page in found:
+        assert page.fetched == [], page.path
+        for link in page.links:
+            if link.startswith("#"):
+                continue
+            assert not link.startswith("http"), (page.path, link)
+            assert (page.path.parent / link).resolve().is_file(), (page.path, link)
+        assert "url(" not in page.path.read_text(encoding="utf-8")
+
+
+def test_the_front_page_lists_the_audits(session: Session, target: DocsTarget) -> None:
+    audit(session, target, key="2018-01-01")
+    audit(session, target, key="2018-01-02")
+    front = Page(target.folder / "index.html")
+    assert "olist-silver-2018-01-01" in front.text
+    assert "olist-silver-2018-01-02" in front.text
+    assert "silver.olist_orders" in front.text
+    assert "Failed" in front.text
+
+
+def test_an_audits_page_shows_rule_severity_counts_and_keys(session: Session, target: DocsTarget) -> None:
+    audit(session, target)
+    (page,) = [p for p in pages(target) if "validations" in p.path.parts]
+    assert "id_is_small (soft): Small ids. For example id=3, id=4, id=5." in page.text
+    assert "3 unexpected values found" in page.text
+    assert "has_rows (hard)" in page.text
+
+
+def test_old_audits_go(session: Session, target: DocsTarget) -> None:
+    few = replace(target, keep=2)
+    for day in range(1, 5):
+        audit(session, few, key=f"2018-01-0{day}")
+    shown = {p.path.parents[1].name for p in pages(few) if "validations" in p.path.parts}
+    assert shown == {"olist-silver-2018-01-03", "olist-silver-2018-01-04"}
+    assert len(list(few.results.rglob("*.json"))) == 2
+    assert "2018-01-01" not in Page(few.folder / "index.html").text
+
+
+_OTHER_PROCESS = """
+import sys
+from pathlib import Path
+from lakehouse.compile.rules import ROW_COUNT, Expectation
+from lakehouse.engine.session import open_session
+from lakehouse.quality.docs import DocsTarget
+from lakehouse.quality.gate import Subject, run_gate
+
+home, source = sys.argv[1:]
+rule = Expectation("has_rows", "hard", ROW_COUNT, {"min_value": 1})
+subjects = [Subject(f"t{n}", "t", ("id",), frozenset(), (rule,)) for n in range(5)]
+with open_session(None) as session:
+    session.table("t", "select 1 as id")
+    for n in range(3):
+        run_gate(session, subjects, layer="silver", partition_key=f"2018-01-0{n}", source=source,
+                 docs=DocsTarget(Path(home)))
+"""
+
+
+def test_gates_that_write_at_once_lose_nothing(target: DocsTarget) -> None:
+    command = [sys.executable, "-c", _OTHER_PROCESS, str(target.home)]
+    both = [
+        subprocess.Popen([*command, source], stderr=subprocess.PIPE, text=True)
+        for source in ("olist", "avazu")
+    ]
+    assert [process.communicate(timeout=300)[1] for process in both] == ["", ""]
+    assert [process.returncode for process in both] == [0, 0]
+    front = Page(target.folder / "index.html")
+    assert front.text.count("olist-silver") == front.text.count("avazu-silver") == 15
+    audits = [link for link in front.links if link.startswith("validations/")]
+    assert len(set(audits)) == 30
+    assert all((target.folder / link).is_file() for link in audits)
+
+
+def test_pages_that_cannot_be_written_hold_no_data_back(
+    session: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = tmp_path / "file-not-folder"
+    home.write_text("")
+    audit(session, DocsTarget(home))
+    assert "could not be written" in caplog.text
+
+
+def test_the_pages_can_be_built_again_by_hand(session: Session, target: DocsTarget) -> None:
+    query = "select id from staged where id > 4"
+    rule = Expectation("few", "hard", QUERY, {"unexpected_rows_query": query}, "Ids are few.", query)
+    audit(session, target, subject=replace(SUBJECT, expectations=(rule,)))
+    shutil.rmtree(target.folder)
+    program = (
+        "import sys, great_expectations as gx\n"
+        "gx.get_context(mode='file', context_root_dir=sys.argv[1]).build_data_docs()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(target.home)], check=True, timeout=300)
+    (page,) = [p for p in pages(target) if "validations" in p.path.parts]
+    assert "few (hard): Ids are few. For example id=5." in page.text
+    assert page.fetched == []
