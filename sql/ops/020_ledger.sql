@@ -17,9 +17,10 @@ create table if not exists ops.run (
 );
 create unique index if not exists run_open_idx on ops.run (source, layer, partition_key) where status in ('planned', 'audited');
 create index if not exists run_partition_idx on ops.run (source, layer, partition_key, run_id);
+create index if not exists run_unsettled_idx on ops.run (source, layer, partition_key) where status in ('planned', 'audited', 'blocked', 'overtaken');
 create index if not exists run_published_idx on ops.run (source, layer, run_id) where status = 'published';
 comment on table ops.run is 'One row per attempt to make a layer for a partition. What it reads is pinned when it is planned.';
-comment on column ops.run.status is 'planned: being staged. audited: passed the gate. published. blocked: a hard rule was broken. overtaken: another run published meanwhile. abandoned: planned anew.';
+comment on column ops.run.status is 'planned: being staged. audited: passed the gate. published. blocked: a hard rule was broken. overtaken: another run published meanwhile. abandoned: planned anew, or settled by others.';
 
 create table if not exists ops.publish (
     publish_id bigint generated always as identity primary key,

@@ -30,69 +30,96 @@ where p.is_current;
 comment on view ops.last_publish is 'The newest publish of every table.';
 
 create or replace view ops.open_partition as
-with latest as (
-    select distinct on (r.source, r.layer, r.partition_key)
-        r.source,
-        r.layer,
-        r.partition_key,
-        r.status,
-        r.message,
-        r.planned_at
-    from ops.run as r
-    where r.status <> 'published'
-    order by r.source, r.layer, r.partition_key, r.run_id desc
-),
-
-pending as (
-    select distinct
+with pending as (
+    select
         b.source,
         'silver' as layer,
-        b.partition_key
+        b.partition_key,
+        max(p.published_at) as since
     from ops.batch as b
+    inner join ops.publish as p on b.bronze_publish_id = p.publish_id
     where b.bronze_publish_id is not null and b.silver_publish_id is null and b.superseded_by is null
-    union
-    select distinct
+    group by b.source, b.partition_key
+    union all
+    select
         p.source,
         'gold' as layer,
-        p.partition_key
+        p.partition_key,
+        max(p.published_at) as since
     from ops.publish as p
     where
         p.layer = 'silver' and p.is_current
         and p.publish_id > coalesce((
             select t.publish_id
-            from ops.pinned_table as t
-            inner join ops.run as r on t.run_id = r.run_id
+            from ops.run as r
+            inner join ops.pinned_table as t on r.run_id = t.run_id
             where
                 r.source = p.source and r.layer = 'gold' and r.status = 'published'
                 and t.layer = 'silver' and t.table_name = p.table_name
             order by r.run_id desc limit 1
         ), 0)
-    union
+    group by p.source, p.partition_key
+    union all
     select
-        latest.source,
-        latest.layer,
-        latest.partition_key
-    from latest
-    where
-        latest.layer = 'bronze'
-        and not exists (
-            select 1 from ops.run as r
-            where
-                r.source = latest.source and r.layer = 'bronze'
-                and r.partition_key = latest.partition_key and r.status = 'published' and r.planned_at > latest.planned_at
-        )
+        r.source,
+        r.layer,
+        r.partition_key,
+        r.planned_at as since
+    from ops.run as r
+    where r.layer = 'bronze' and r.status in ('planned', 'audited', 'blocked', 'overtaken')
 )
 
 select
     pending.source,
     pending.layer,
     pending.partition_key,
-    case when latest.status in ('blocked', 'overtaken') then latest.status else 'pending' end as status,
-    latest.message
+    case
+        when tried.status in ('blocked', 'overtaken') then tried.status
+        when tried.status is null then 'pending'
+        when exists (
+            select 1 from ops.turn as t
+            where
+                t.source = pending.source and t.layer = pending.layer
+                and t.partition_key = pending.partition_key and t.is_held
+        ) then 'working'
+        else 'failed'
+    end as status,
+    tried.message,
+    pending.since
 from pending
-left join latest
-    on
-        pending.source = latest.source
-        and pending.layer = latest.layer
-        and pending.partition_key = latest.partition_key;
-comment on view ops.open_partition is 'One row per partition and layer that is not done: blocked by the gate, overtaken, or pending.';
+-- The newest run of the partition, when it is open and has seen all that is pending.
+left join lateral (
+    select
+        r.status,
+        r.message
+    from ops.run as r
+    where
+        r.source = pending.source and r.layer = pending.layer and r.partition_key = pending.partition_key
+        and r.status in ('planned', 'audited', 'blocked', 'overtaken')
+        and case r.layer
+            when 'silver' then not exists (
+                select 1 from ops.batch as b
+                where
+                    b.source = r.source and b.partition_key = r.partition_key and b.bronze_publish_id is not null
+                    and b.silver_publish_id is null and b.superseded_by is null
+                    and not exists (
+                        select 1 from ops.pinned_batch as t
+                        where t.run_id = r.run_id and t.batch_id = b.batch_id
+                    )
+            )
+            when 'gold' then not exists (
+                select 1 from ops.publish as p
+                where
+                    p.source = r.source and p.layer = 'silver' and p.is_current and p.partition_key = r.partition_key
+                    and not exists (
+                        select 1 from ops.pinned_table as t
+                        where
+                            t.run_id = r.run_id and t.layer = 'silver' and t.table_name = p.table_name
+                            and t.publish_id >= p.publish_id
+                    )
+            )
+            else true
+        end
+    order by r.run_id desc limit 1
+) as tried on true;
+comment on view ops.open_partition is 'One row per partition and layer that is not done. pending: nobody has tried. working. failed: a task was given up. blocked: by the gate. overtaken: another run published meanwhile.';

@@ -55,3 +55,8 @@ comment on column raw.avazu_impressions.c18 is 'Anonymised category.';
 comment on column raw.avazu_impressions.c19 is 'Anonymised category.';
 comment on column raw.avazu_impressions.c20 is 'Anonymised category; -1 means unknown.';
 comment on column raw.avazu_impressions.c21 is 'Anonymised category.';
+comment on column raw.avazu_impressions._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.avazu_impressions._source_key is 'Name of that file in the landing zone.';
+comment on column raw.avazu_impressions._source_hash is 'Hash of that file''s content.';
+comment on column raw.avazu_impressions._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.avazu_impressions._ingested_at is 'When the file was read, UTC.';

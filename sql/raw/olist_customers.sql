@@ -17,3 +17,8 @@ comment on column raw.olist_customers.customer_unique_id is 'The person, the sam
 comment on column raw.olist_customers.customer_zip_code_prefix is 'First five digits of the address''s zip code.';
 comment on column raw.olist_customers.customer_city is 'City of the address, lower case, without accents.';
 comment on column raw.olist_customers.customer_state is 'Federal state, two letters (UF).';
+comment on column raw.olist_customers._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_customers._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_customers._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_customers._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_customers._ingested_at is 'When the file was read, UTC.';

@@ -17,3 +17,8 @@ comment on column raw.olist_geolocation.geolocation_lat is 'Latitude, degrees (W
 comment on column raw.olist_geolocation.geolocation_lng is 'Longitude, degrees (WGS 84).';
 comment on column raw.olist_geolocation.geolocation_city is 'City, as written by the source: with and without accents.';
 comment on column raw.olist_geolocation.geolocation_state is 'Federal state, two letters (UF).';
+comment on column raw.olist_geolocation._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_geolocation._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_geolocation._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_geolocation._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_geolocation._ingested_at is 'When the file was read, UTC.';

@@ -21,3 +21,8 @@ comment on column raw.olist_order_items.seller_id is 'Seller.';
 comment on column raw.olist_order_items.shipping_limit_date is 'Until when the seller has to hand the item to the carrier, Brazilian local time.';
 comment on column raw.olist_order_items.price is 'Price of the item, in BRL.';
 comment on column raw.olist_order_items.freight_value is 'Freight of the item, in BRL (an order''s freight is split over its items by the source).';
+comment on column raw.olist_order_items._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_order_items._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_order_items._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_order_items._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_order_items._ingested_at is 'When the file was read, UTC.';

@@ -17,3 +17,8 @@ comment on column raw.olist_order_payments.payment_sequential is 'Number of the 
 comment on column raw.olist_order_payments.payment_type is 'Means of payment.';
 comment on column raw.olist_order_payments.payment_installments is 'Instalments; 0 and 1 both mean paid at once.';
 comment on column raw.olist_order_payments.payment_value is 'Paid amount, in BRL; vouchers may pay 0.';
+comment on column raw.olist_order_payments._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_order_payments._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_order_payments._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_order_payments._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_order_payments._ingested_at is 'When the file was read, UTC.';

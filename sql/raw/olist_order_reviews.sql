@@ -21,3 +21,8 @@ comment on column raw.olist_order_reviews.review_comment_title is 'Title, free t
 comment on column raw.olist_order_reviews.review_comment_message is 'Text, free text in Portuguese; may name people.';
 comment on column raw.olist_order_reviews.review_creation_date is 'Day the questionnaire was sent.';
 comment on column raw.olist_order_reviews.review_answer_timestamp is 'When it was answered, Brazilian local time.';
+comment on column raw.olist_order_reviews._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_order_reviews._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_order_reviews._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_order_reviews._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_order_reviews._ingested_at is 'When the file was read, UTC.';

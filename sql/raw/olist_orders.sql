@@ -23,3 +23,8 @@ comment on column raw.olist_orders.order_approved_at is 'Payment approved, Brazi
 comment on column raw.olist_orders.order_delivered_carrier_date is 'Handed to the carrier, Brazilian local time.';
 comment on column raw.olist_orders.order_delivered_customer_date is 'Received by the customer, Brazilian local time.';
 comment on column raw.olist_orders.order_estimated_delivery_date is 'The delivery date promised at purchase.';
+comment on column raw.olist_orders._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_orders._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_orders._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_orders._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_orders._ingested_at is 'When the file was read, UTC.';

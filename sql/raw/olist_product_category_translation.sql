@@ -11,3 +11,8 @@ create table if not exists raw.olist_product_category_translation (
 comment on table raw.olist_product_category_translation is 'English names of the product categories; two categories have none. As landed, all text.';
 comment on column raw.olist_product_category_translation.product_category_name is 'Category in Portuguese.';
 comment on column raw.olist_product_category_translation.product_category_name_english is 'Category in English.';
+comment on column raw.olist_product_category_translation._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_product_category_translation._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_product_category_translation._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_product_category_translation._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_product_category_translation._ingested_at is 'When the file was read, UTC.';

@@ -25,3 +25,8 @@ comment on column raw.olist_products.product_weight_g is 'Weight, in grams; 0 fo
 comment on column raw.olist_products.product_length_cm is 'Length of the parcel, in centimetres.';
 comment on column raw.olist_products.product_height_cm is 'Height of the parcel, in centimetres.';
 comment on column raw.olist_products.product_width_cm is 'Width of the parcel, in centimetres.';
+comment on column raw.olist_products._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_products._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_products._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_products._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_products._ingested_at is 'When the file was read, UTC.';

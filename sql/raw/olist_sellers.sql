@@ -15,3 +15,8 @@ comment on column raw.olist_sellers.seller_id is 'Seller.';
 comment on column raw.olist_sellers.seller_zip_code_prefix is 'First five digits of the seller''s zip code.';
 comment on column raw.olist_sellers.seller_city is 'City, as the seller wrote it.';
 comment on column raw.olist_sellers.seller_state is 'Federal state, two letters (UF).';
+comment on column raw.olist_sellers._batch_id is 'The file the row came in (ops.batch).';
+comment on column raw.olist_sellers._source_key is 'Name of that file in the landing zone.';
+comment on column raw.olist_sellers._source_hash is 'Hash of that file''s content.';
+comment on column raw.olist_sellers._source_line is 'Number of the row in that file, from 1.';
+comment on column raw.olist_sellers._ingested_at is 'When the file was read, UTC.';

@@ -37,6 +37,7 @@ _NUMBERS = itertools.count()
 def session() -> Iterator[Session]:
     with open_session(None) as opened:
         opened.table("ods.shop_people", "select * from (values ('ana'), ('bia')) as t (person_id)")
+        opened.table("gold.dim_date", "select date '2018-01-01' as calendar_date")
         yield opened
 
 
@@ -366,7 +367,6 @@ def model(*rules: Rule) -> GoldModel:
 
 
 def test_gold_rows(session: Session) -> None:
-    session.table("gold.dim_date", "select date '2018-01-01' as calendar_date")
     columns = {"day": "date", "orders": "integer", "best_customer": "text"}
     not_negative = Rule(
         "not_negative", "sql", "hard", (), {"query": "select day from staged where orders < 0"}

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lakehouse.compile.rules import IN_SET, QUERY, ROW_COUNT, Expectation
+from lakehouse.contract import Column, ColumnType, Contract, Rule
 from lakehouse.engine.session import Session, open_session
 from lakehouse.quality.docs import DocsTarget
-from lakehouse.quality.gate import Subject, run_gate
+from lakehouse.quality.gate import Subject, contract_subject, run_gate
 
 PROJECT = Path(__file__).resolve().parents[2] / "great_expectations"
 SUBJECT = Subject(
@@ -127,6 +129,52 @@ def test_an_audits_page_shows_rule_severity_counts_and_keys(session: Session, ta
     assert "has_rows (hard)" in page.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "shown"),
+    [
+        ("not_null", {}, "For example id=4. 1 unexpected values found. 25% of 4 total rows. 75% not null"),
+        (
+            "accepted_values",
+            {"values": [7]},
+            "For example id=3. 1 unexpected values found. 25% of 4 total rows.",
+        ),
+        ("range", {"maximum": 8}, "For example id=3. 1 unexpected values found. 25% of 4 total rows."),
+        ("pattern", {"pattern": "^7$"}, "For example id=3. 1 unexpected values found. 25% of 4 total rows."),
+        ("unique", {}, "For example name=7. 1 unexpected values found. 25% of 4 total rows."),
+        ("foreign_key", {"table": "names", "column": "name"}, "For example id=3. 1 "),
+        ("sql", {"query": "select id from staged where id = 4"}, "For example id=4. 1 "),
+    ],
+)
+def test_every_kind_of_rule_is_shown_with_its_counts(
+    session: Session, target: DocsTarget, kind: Any, arguments: dict[str, Any], shown: str
+) -> None:
+    name = "integer" if kind != "pattern" else "text"
+    session.table("ods.names", f"select cast(7 as {name}) as name")
+    rows = "values (1, 7), (2, 7), (3, 9), (4, null)"
+    session.table("named", f"select id, cast(name as {name}) as name from ({rows}) as t (id, name)")
+    columns = tuple(
+        Column(n, n, ColumnType("integer"), n, key_position=1 if n == "id" else None) for n in ("id", "name")
+    )
+    rule = Rule("r", kind, "soft", ("name",), arguments, "why")
+    contract = Contract(
+        "olist", "names", "", "One row per id.", "1.0.0", columns, (rule,), file_name="names.csv"
+    )
+    audit(session, target, subject=contract_subject(contract, "named"))
+    (page,) = [p for p in pages(target) if "validations" in p.path.parts]
+    assert f"r (soft): why {shown}" in page.text
+    assert "key_is_unique (hard): Grain: One row per id." in page.text
+
+
+def test_a_rule_that_could_not_be_evaluated_says_why(session: Session, target: DocsTarget) -> None:
+    query = "select nope from staged"
+    rule = Expectation("r", "hard", QUERY, {"unexpected_rows_query": query}, "Never.", query)
+    audit(session, target, subject=replace(SUBJECT, expectations=(rule,)))
+    (page,) = [p for p in pages(target) if "validations" in p.path.parts]
+    assert "nope" in page.text
+    assert "Binder Error" in page.text
+    assert "Traceback" not in page.text
+
+
 def test_old_audits_go(session: Session, target: DocsTarget) -> None:
     few = replace(target, keep=2)
     for day in range(1, 5):
@@ -141,6 +189,7 @@ _OTHER_PROCESS = """
 import sys
 from pathlib import Path
 from lakehouse.compile.rules import ROW_COUNT, Expectation
+from lakehouse.contract import Column, ColumnType, Contract, Rule
 from lakehouse.engine.session import open_session
 from lakehouse.quality.docs import DocsTarget
 from lakehouse.quality.gate import Subject, run_gate

@@ -45,9 +45,7 @@ def types_of(table: TableContract) -> dict[str, str]:
 def unit_types(source: str, unit: str) -> dict[str, str]:
     """The one column of ``affected.<unit>``, with the type it has in the tables that are recomputed by it."""
     types = {
-        m.column(m.scope).type.sql
-        for m in project().models(source)
-        if m.unit == unit and m.scope is not None
+        m.column(m.scope).type.sql for m in project().models(source) if m.unit == unit and m.scope is not None
     }
     if len(types) != 1:
         raise ValueError(f"unit {unit} of {source} needs one type, has {types or 'no table'}")

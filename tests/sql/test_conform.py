@@ -227,8 +227,8 @@ def test_which_row_of_a_key_wins(table: str) -> None:
         landed(5, base),
         landed(9, base),
         landed(2, base, newer, batch=2),
-        landed(3, base, newer, batch=2),
         landed(3, base, newer, batch=3),
+        landed(3, base, newer, batch=2),
         landed(8, broken, newer, batch=4),
         landed(9, also_broken, newer, batch=4),
     ]
@@ -267,6 +267,7 @@ def test_every_row_comes_out_once_and_one_row_of_each_key_wins(contract: Contrac
         batch = position % 4
         delivery = date(2018, 1, 1 + batch // 2)
         rows.append(landed(position // 4, dict(zip(names, texts, strict=True)), delivery, batch))
+    dice.shuffle(rows)
     found = conformed(contract, rows)
     place = [(r["_batch_id"], r["_source_line"]) for r in found]
     assert Counter(place) == Counter((r["_batch_id"], r["_source_line"]) for r in rows)

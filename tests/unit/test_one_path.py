@@ -52,7 +52,7 @@ def test_environment_variables_are_read_in_one_place() -> None:
         "contract.project",
         "orchestrate.homes",
         "orchestrate.manual",
-        "layer.gx_context",
+        "quality.gx_context",
     }
     assert readers <= allowed
 

@@ -151,9 +151,8 @@ class Silver(LayerSteps):
             contract = work.project.contracts[publish.table]
             subjects.append(contract_subject(contract, inputs.result(session, publish)))
             if publish.deleted_rows:
-                removed = removed_subject(
-                    contract, work.project.contracts.values(), inputs.removed(session, publish)
-                )
+                gone = inputs.removed(session, publish)
+                removed = removed_subject(contract, gone, work.project.contracts.values())
                 subjects += [removed] if removed.expectations else []
         inputs.others(session, subjects)
         return subjects

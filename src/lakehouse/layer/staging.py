@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import literal
 from lakehouse.engine.difference import Difference, carried
-from lakehouse.engine.rowhash import count_and_hash
+from lakehouse.engine.rowhash import count_and_hash, count_and_quick_hash
 from lakehouse.engine.session import Session
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
@@ -124,11 +124,13 @@ class Stage:
         """Write the rows that stay of the replaced files; compare what they were with what was written."""
         local = [self.session.local[uri] for uri in replaced]
         query = carried(local, list(self.target.columns), self.target.key)
-        before = self.session.rows(count_and_hash(f"({query}) as q", self.target.columns, "engine"))[0]
+        before = self.session.rows(count_and_quick_hash(f"({query}) as q", self.target.columns))[0]
         if before[0] == 0:
             return 0
         uri = self._file("carried", query, partition)
-        self._record("carried", before, self._in_lake([uri]))
+        self.session.files("written", [uri], self.target.columns)
+        after = self.session.rows(count_and_quick_hash("written", self.target.columns))[0]
+        self._record("carried", before, after)
         return int(before[0])
 
     def _file(self, kind: lake.Kind, query: str, partition: str | None, *, loose: bool = False) -> str:

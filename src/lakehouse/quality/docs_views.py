@@ -41,14 +41,15 @@ class IndexView(DefaultJinjaIndexPageView):
         _prefer(self.env, custom_views_directory, custom_styles_directory)
 
 
-class IndexBuilder(DefaultSiteIndexBuilder):  # type: ignore[misc]
+class IndexBuilder(DefaultSiteIndexBuilder):
     """Lists all audits. The original makes objects of every rule of every audit, to learn which succeeded."""
 
     def _add_validations_to_index_links(self, index_links_dict: dict[str, Any], found: list[Any]) -> None:
-        store = self.data_context.validation_results_store.store_backend
+        store: Any = self.data_context.validation_results_store.store_backend
+        site: Any = super()
         for key in sorted(found, key=lambda k: k.run_id.run_time, reverse=True):
             audit = json.loads(store.get(key.to_tuple()))
-            self.add_resource_info_to_index_links_dict(
+            site.add_resource_info_to_index_links_dict(
                 index_links_dict=index_links_dict,
                 expectation_suite_name=key.expectation_suite_identifier.name,
                 section_name="validations",

@@ -24,7 +24,7 @@ from lakehouse.compile.rules import (
 from lakehouse.contract import Contract, GoldModel
 from lakehouse.engine.sqlalchemy import error_without_values, is_lost, sqlalchemy_engine
 from lakehouse.quality.docs import DocsTarget
-from lakehouse.quality.gx_context import quietly
+from lakehouse.quality.gx_context import load, quietly
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
@@ -122,6 +122,7 @@ def run_gate(
     Raises:
         duckdb.Error: the session is closed or broken, so that no rule can be evaluated.
     """
+    load()
     from lakehouse.quality.gx_rules import suite_result
 
     engine = sqlalchemy_engine(session.connection)

@@ -19,16 +19,19 @@ from great_expectations.core import ExpectationSuiteValidationResult, Expectatio
 from great_expectations.core.batch import Batch
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
-from great_expectations.execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
-from great_expectations.expectations.core import ExpectTableRowCountToBeBetween
+from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.expectations.core.expect_table_row_count_to_be_between import (
+    ExpectTableRowCountToBeBetween,
+)
 from great_expectations.expectations.core.unexpected_rows_expectation import UnexpectedRowsExpectation
 from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.expectation import Expectation as GxExpectation
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metrics.metric_provider import metric_partial
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
-from great_expectations.validator.validator import Validator, calc_validation_statistics
+from great_expectations.validator.validation_statistics import calc_validation_statistics
+from great_expectations.validator.validator import Validator
 from sqlalchemy import Engine
 
 from lakehouse.compile.rules import QUERY, ROW_COUNT, Expectation, batch_query, escape_colons
@@ -93,7 +96,7 @@ def evaluate(
 ) -> dict[str, ExpectationValidationResult]:
     """Rule → Great Expectations' answer, for the rules of a relation. Only booleans come back, no values."""
     execution = SqlAlchemyExecutionEngine(engine=engine, create_temp_table=False)
-    data = SqlAlchemyBatchData(execution_engine=execution, table_name=relation, create_temp_table=False)
+    data: Any = SqlAlchemyBatchData(execution_engine=execution, table_name=relation, create_temp_table=False)
     validator = Validator(execution_engine=execution, batches=[Batch(data=data)])
     validator.metrics_calculator.show_progress_bars = False
     answers = validator.graph_validate(
