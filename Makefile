@@ -63,7 +63,12 @@ test-airflow: $(SETUP)
 
 .PHONY: test-fast
 test-fast: $(SETUP) ## Tests without servers, in less than a minute
-	@$(PYTEST) -m "not servers and not airflow"
+	@$(PYTEST) -m "not servers and not airflow and not spark"
+
+.PHONY: test-spark
+test-spark: $(SETUP) ## Every query on a local Spark against DuckDB; needs Java 17, brings pyspark (400 MB)
+	@$(UV) sync --frozen --inexact --group spark --python "$(PYTHON)"
+	@$(BIN)/pytest -m spark tests/sql/test_spark.py
 
 .PHONY: check
 check: $(SETUP) ## Format, lint, types, import layers, SQL lint, drift of generated files
@@ -80,7 +85,7 @@ format: $(SETUP) ## Mend format and what lint can mend by itself
 	@$(BIN)/ruff format
 
 .PHONY: generate
-generate: $(SETUP) ## Compile contracts and gold headers to SQL, suites and pages
+generate: $(SETUP) ## Compile contracts to SQL, suites and pages
 	@$(BIN)/lakehouse generate
 
 .PHONY: bench

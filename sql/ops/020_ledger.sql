@@ -45,7 +45,6 @@ create table if not exists ops.publish (
     verdict text,
     message text,
     snapshot_id bigint,
-    sequence_number bigint,
     planned_at timestamptz not null default clock_timestamp(),
     staged_at timestamptz,
     published_at timestamptz

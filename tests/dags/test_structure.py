@@ -16,6 +16,7 @@ from lakehouse.orchestrate.pools import POOLS
 LAYERS = ("bronze", "silver", "gold")
 SOURCES = ("avazu", "olist")
 EVERY = [f"{source}_{layer}" for source in SOURCES for layer in LAYERS]
+CATCH_UPS = [f"{source}_catch_up" for source in SOURCES]
 PROJECT = Project.load()
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,8 +26,8 @@ def _parts(dag_id: str) -> tuple[str, Any]:
     return source, layer
 
 
-def test_every_source_has_its_three_dags_and_there_are_no_others(dags: dict[str, DAG]) -> None:
-    assert sorted(dags) == sorted(EVERY)
+def test_every_source_has_its_dags_and_there_are_no_others(dags: dict[str, DAG]) -> None:
+    assert sorted(dags) == sorted(EVERY + CATCH_UPS)
     assert set(PROJECT.sources) == set(SOURCES)
 
 
@@ -123,6 +124,20 @@ def test_params_are_typed_and_explained(dags: dict[str, DAG], dag_id: str) -> No
         assert param.schema["type"]
         assert len(param.description or "") > 30
         assert param.schema["title"]
+
+
+@pytest.mark.parametrize("dag_id", CATCH_UPS)
+def test_missed_events_are_looked_for_every_few_minutes_and_told_by_tasks_that_are_skipped_else(
+    dags: dict[str, DAG], dag_id: str
+) -> None:
+    dag, source = dags[dag_id], dag_id.removesuffix("_catch_up")
+    assert str(dag.schedule) == "*/2 * * * *"
+    assert (dag.catchup, dag.max_active_runs) == (False, 1)
+    told = {t.task_id: [a.name for a in t.outlets] for t in dag.tasks if t.outlets}
+    assert told == {"wake_silver": [f"{source}/bronze"], "wake_gold": [f"{source}/silver"]}
+    assert dag.get_task("look").downstream_task_ids == set(told)
+    assert all(task.doc_md and task.execution_timeout for task in dag.tasks)
+    assert "partition-did-not-travel" in (dag.doc_md or "")
 
 
 def test_a_partition_key_param_must_be_a_date(dags: dict[str, DAG]) -> None:

@@ -16,7 +16,9 @@ from ..integration.stack_support import Notes, new_home
 from ..support.lakehouse import Lakehouse
 from .airflow_support import Orchestra, wait_for
 
-DAGS = [f"{source}_{layer}" for source in ("olist", "avazu") for layer in ("bronze", "silver", "gold")]
+DAGS = [
+    f"{source}_{layer}" for source in ("olist", "avazu") for layer in ("bronze", "silver", "gold", "catch_up")
+]
 
 
 @pytest.fixture(scope="session")

@@ -47,16 +47,18 @@ def test_a_missed_event_is_caught_up_with_by_the_next_run(loaded: Lakehouse) -> 
     event = loaded.run_layer("silver", THIRD_DAY)
     assert event["partition_key"] == THIRD_DAY
     taken = loaded.query(
-        "select distinct partition_key::text, run_partition_key::text, status from ops.publish "
-        "where layer = 'silver' and partition_key > :d order by 1",
+        "select distinct b.partition_key::text, r.partition_key::text, p.status from ops.accounted "
+        "inner join ops.publish as p using (publish_id) inner join ops.run as r using (run_id) "
+        "inner join ops.batch as b using (batch_id) where p.layer = 'silver' and b.partition_key > :d order by 1",
         d=DAY,
     )
     assert taken == [(NEXT_DAY, THIRD_DAY, "published"), (THIRD_DAY, THIRD_DAY, "published")]
     assert loaded.value("select count(*) from ods.olist_orders") == 6
     read = dict(
         loaded.query(
-            "select partition_key::text, read_rows from ops.publish "
-            "where layer = 'silver' and table_name = 'olist_orders' and partition_key > :d",
+            "select b.partition_key::text, a.read_rows from ops.accounted as a inner join ops.publish as p "
+            "using (publish_id) inner join ops.batch as b using (batch_id) "
+            "where p.layer = 'silver' and b.table_name = 'olist_orders' and b.partition_key > :d",
             d=DAY,
         )
     )
@@ -82,32 +84,48 @@ def test_a_day_without_a_delivery_is_told(loaded: Lakehouse) -> None:
     assert "lakehouse land olist --date 2018-03-03" in caught.value.hint
 
 
-def test_two_partitions_do_not_publish_each_others_stage(loaded: Lakehouse) -> None:
+def test_two_partitions_stage_side_by_side_and_publish_their_own(loaded: Lakehouse) -> None:
     whole = small_shop(6)
     loaded.land(whole.only_orders(5), NEXT_DAY)
     loaded.land(whole.only_orders(6), THIRD_DAY)
-    loaded.plan("bronze", NEXT_DAY)
-    loaded.stage("bronze", NEXT_DAY)
-    # Another run takes the layer over.
-    loaded.plan("bronze", THIRD_DAY)
-    for step in (loaded.stage, loaded.publish):
-        with pytest.raises(StaleStage, match="is being made for 2018-03-03, not for 2018-03-02"):
-            step("bronze", NEXT_DAY)
+    for day in (NEXT_DAY, THIRD_DAY):
+        loaded.plan("bronze", day)
+    for day in (THIRD_DAY, NEXT_DAY):
+        loaded.stage("bronze", day)
+    for day in (NEXT_DAY, THIRD_DAY):
+        loaded.gate("bronze", day)
+    before = loaded.served()
+    for day in (THIRD_DAY, NEXT_DAY):
+        event = loaded.publish("bronze", day)
+        mine = loaded.query("select batch_id::text from ops.batch where partition_key = :d order by 1", d=day)
+        assert event["batch_ids"] == [b for (b,) in mine] and len(mine) == 9
+        assert event["row_counts"]["olist_orders"] == 1
+    assert loaded.value("select count(*) from raw.olist_orders") == 6
+    after = loaded.served()
+    assert (after["silver"], after["gold"]) == (before["silver"], before["gold"])
 
 
 def test_a_run_that_was_overtaken_is_told_so_and_not_that_all_is_done(loaded: Lakehouse) -> None:
     whole = small_shop(6)
-    loaded.land(whole.only_orders(5), NEXT_DAY)
-    loaded.land(whole.only_orders(6), THIRD_DAY)
-    loaded.plan("bronze", NEXT_DAY)
-    loaded.stage("bronze", NEXT_DAY)
-    loaded.run(THIRD_DAY, "bronze")
-    for step in (loaded.gate, loaded.publish):
-        with pytest.raises(StaleStage, match="has been made for another partition") as caught:
-            step("bronze", NEXT_DAY)
-    assert "clear the task `plan` of olist_bronze for 2018-03-02" in caught.value.hint
-    assert loaded.run(NEXT_DAY, "bronze")["bronze"]["rows_written"] > 0
-    assert loaded.value("select count(*) from raw.olist_orders") == 6
+    loaded.load(whole.only_orders(5), NEXT_DAY, "bronze")
+    loaded.plan("silver", NEXT_DAY)
+    loaded.stage("silver", NEXT_DAY)
+    loaded.load(whole.only_orders(6), THIRD_DAY, "bronze")
+    # It takes up what the first run has staged, too.
+    loaded.run_layer("silver", THIRD_DAY)
+    served = loaded.served()
+    loaded.gate("silver", NEXT_DAY)
+    with pytest.raises(StaleStage, match="was published by another run since these rows were staged"):
+        loaded.publish("silver", NEXT_DAY)
+    for step in (loaded.stage, loaded.gate, loaded.publish):
+        with pytest.raises(StaleStage, match="another run has published since this one was planned") as caught:
+            step("silver", NEXT_DAY)
+        assert "Clear the task `plan` and those after it in olist_silver" in caught.value.hint
+    assert loaded.served() == served
+    # Planned again it finds nothing left to do, and is not red because of the other run.
+    assert loaded.run_layer("silver", NEXT_DAY)["rows_written"] == 0
+    assert loaded.served() == served
+    assert loaded.value("select count(*) from ods.olist_orders") == 6
 
 
 def test_a_run_with_nothing_to_do_does_not_take_another_ones_stage_away(loaded: Lakehouse) -> None:

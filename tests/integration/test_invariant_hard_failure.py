@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lakehouse.contract import GoldModel
 from lakehouse.errors import FileDefect, GateFailed, StaleStage
+from lakehouse.layer import gold
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
@@ -35,11 +37,12 @@ def test_an_item_of_an_unknown_product_blocks_until_a_corrected_delivery_comes(l
     )
     assert "is broken by 1 of 2 rows" in message
     assert f"order_id={ident('order', 5)}, order_item_id=2" in message
-    assert "stage.silver__olist_order_items" in message
+    staged = loaded.staged("silver", "olist_order_items", NEXT_DAY)
+    assert staged.stage in message
 
     # The failed rows stay where they can be queried, and the history knows.
     assert loaded.query(
-        "select order_item_id from stage.silver__olist_order_items__result where product_id = :p",
+        f"select order_item_id from {staged.stage} where product_id = :p",
         p=ident("product", 77),
     ) == [(2,)]
     assert loaded.query(
@@ -54,10 +57,10 @@ def test_an_item_of_an_unknown_product_blocks_until_a_corrected_delivery_comes(l
             "blocked",
         )
     ]
-    statuses = loaded.query(
-        "select distinct status from ops.publish where layer = 'silver' and partition_key = :d", d=NEXT_DAY
-    )
-    assert statuses == [("blocked",)]
+    runs = "select status, verdict from ops.run where layer = 'silver' and partition_key = :d"
+    assert loaded.query(runs, d=NEXT_DAY) == [("blocked", "blocked")]
+    still_open = "select layer, partition_key::text, status from ops.open_partition"
+    assert loaded.query(still_open) == [("silver", NEXT_DAY, "blocked")]
     # It cannot be published, and there is nothing for gold to do.
     with pytest.raises(StaleStage, match="is blocked"):
         loaded.publish("silver", NEXT_DAY)
@@ -73,7 +76,7 @@ def test_an_item_of_an_unknown_product_blocks_until_a_corrected_delivery_comes(l
         == loaded.lake("gold", "fact_order").num_rows
         == 5
     )
-    assert loaded.value("select count(*) from ops.publish where status = 'blocked'") == 0
+    assert loaded.query(still_open) == []
 
 
 def test_the_next_day_does_not_stumble_over_a_blocked_one(loaded: Lakehouse) -> None:
@@ -96,9 +99,11 @@ def test_more_bad_rows_than_tolerated_block(loaded: Lakehouse) -> None:
     message = blocked(loaded, delivery)
     assert "accounting: hard rule quarantine_is_within_tolerance" in message
     assert "table_name=olist_order_payments" in message
-    assert loaded.query(
-        "select _source_line, _reasons from stage.silver__olist_order_payments__conformed where _reasons <> ''"
-    ) == [(2, "payment_brl is not a numeric(12,2)")]
+    refused = loaded.staged("silver", "olist_order_payments", NEXT_DAY).refused
+    assert refused in message
+    assert loaded.query(f"select source_line, reasons, record::jsonb ->> 'payment_value' from {refused}") == [
+        (2, "payment_brl is not a numeric(12,2)", "12,50")
+    ]
     assert loaded.value("select count(*) from ops.quarantine") == 0
 
 
@@ -121,9 +126,9 @@ def test_a_table_without_rows_blocks(loaded: Lakehouse) -> None:
     loaded.land(small_shop(5), NEXT_DAY)
     loaded.plan("bronze", NEXT_DAY)
     loaded.stage("bronze", NEXT_DAY)
+    publish = loaded.staged("bronze", "olist_sellers", NEXT_DAY)
     loaded.execute(
-        "update ops.publish set read_rows = 0, published_rows = 0 where status = 'staged' "
-        "and table_name = 'olist_sellers'"
+        "update ops.accounted set read_rows = 0, published_rows = 0 where publish_id = :p", p=publish.publish_id
     )
     with pytest.raises(GateFailed, match=r"hard rule input_is_not_empty .*table_name=olist_sellers"):
         loaded.gate("bronze", NEXT_DAY)
@@ -157,15 +162,20 @@ def test_a_soft_rule_warns_and_publishes(loaded: Lakehouse) -> None:
     )
 
 
-def test_gold_that_does_not_add_up_blocks(loaded: Lakehouse) -> None:
+def test_gold_that_does_not_add_up_blocks(loaded: Lakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded.load(small_shop(5).only_orders(5), NEXT_DAY, "silver")
     before = loaded.served()
     loaded.plan("gold", NEXT_DAY)
-    loaded.stage("gold", NEXT_DAY)
-    loaded.execute(
-        "update stage.gold__fact_order__result set payment_brl = payment_brl + 0.01 where order_id = :o",
-        o=ident("order", 5),
-    )
+    right = gold.gold_query
+
+    def a_cent_too_much(model: GoldModel) -> str:
+        cent = f"case when order_id = '{ident('order', 5)}' then 0.01 else 0 end"
+        wrong = f"select * replace (cast(payment_brl + {cent} as decimal(14, 2)) as payment_brl) from"
+        return f"{wrong} (\n{right(model)}\n)" if model.table == "fact_order" else right(model)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gold, "gold_query", a_cent_too_much)
+        loaded.stage("gold", NEXT_DAY)
     with pytest.raises(
         GateFailed, match="fact_order: hard rule payment_totals_match_source is broken by 1 of"
     ):

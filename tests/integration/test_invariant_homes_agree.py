@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.contract.model import LAYERS, SCHEMAS
+from lakehouse.engine.rowhash import count_and_hash
 from lakehouse.errors import GateFailed, StaleStage
+from lakehouse.home.rows import to_wire
+from lakehouse.home.warehouse import column_types
+from lakehouse.layer import stage
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, ident, small_shop
@@ -72,21 +78,54 @@ def test_every_row_is_the_same_in_both_homes_after_inserts_updates_and_deletes(l
     assert assert_homes_agree(loaded) > 500
 
 
-def test_the_gate_compares_every_column_of_every_staged_table(loaded: Lakehouse) -> None:
-    loaded.load(small_shop(5).only_orders(5), NEXT_DAY, "bronze")
+@pytest.mark.parametrize("part", ["changed", "carried"])
+def test_the_gate_compares_every_staged_table(loaded: Lakehouse, part: str) -> None:
+    delivery = small_shop(5).only_orders(3, 5)
+    delivery.order(3)["order_status"] = "shipped"
+    loaded.load(delivery, NEXT_DAY, "bronze")
     loaded.plan("silver", NEXT_DAY)
-    loaded.stage("silver", NEXT_DAY)
+    counts = loaded.stage("silver", NEXT_DAY)
     compared = loaded.query(
-        "select column_name from stage.agreement where layer = 'silver' and table_name = 'olist_orders' order by 1"
+        "select p.table_name, a.part, a.warehouse_rows, a.lake_rows from ops.agreement as a "
+        "inner join ops.publish as p using (publish_id) inner join ops.run as r using (run_id) "
+        "where r.layer = 'silver' and r.partition_key = :d and a.warehouse_hash = a.lake_hash",
+        d=NEXT_DAY,
     )
-    assert {c for (c,) in compared} == {"row_count", *loaded.columns("ods.olist_orders")}
-    loaded.execute(
-        "update stage.agreement set lake_value = '1:0' where layer = 'silver' "
-        "and table_name = 'olist_orders' and column_name = 'order_status'"
+    written = {(t, "changed", c["inserted"] + c["updated"]) for t, c in counts.items()}
+    written |= {(t, "carried", c["carried"]) for t, c in counts.items()}
+    assert {(t, p, rows) for t, p, rows, _ in compared} == {w for w in written if w[2]}
+    assert all(warehouse == lake for *_, warehouse, lake in compared)
+    orders = loaded.staged("silver", "olist_orders", NEXT_DAY)
+    tampered = loaded.execute(
+        "update ops.agreement set lake_hash = lake_hash || '1' where publish_id = :p and part = :part",
+        p=orders.publish_id,
+        part=part,
     )
+    assert tampered == 1
     with pytest.raises(GateFailed, match="agreement: hard rule homes_agree") as caught:
         loaded.gate("silver", NEXT_DAY)
-    assert "table_name=olist_orders, column_name=order_status" in str(caught.value)
+    assert f"table_name=olist_orders, part={part}" in str(caught.value)
+
+
+def test_a_value_that_changes_on_its_way_into_the_warehouse_is_noticed(
+    loaded: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(batch: pa.RecordBatch, wire: pa.Schema) -> pa.RecordBatch:
+        sent = to_wire(batch, wire)
+        if "order_status" not in wire.names:
+            return sent
+        place = wire.get_field_index("order_status")
+        return sent.set_column(place, "order_status", pc.utf8_upper(sent["order_status"]))
+
+    loaded.load(small_shop(5).only_orders(5), NEXT_DAY, "bronze")
+    loaded.plan("silver", NEXT_DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "to_wire", careless)
+        loaded.stage("silver", NEXT_DAY)
+    before = loaded.served()
+    with pytest.raises(GateFailed, match="agreement: hard rule homes_agree is broken by 1 of"):
+        loaded.gate("silver", NEXT_DAY)
+    assert loaded.served() == before
 
 
 @pytest.mark.parametrize("step", ["gate", "publish"])
@@ -96,8 +135,9 @@ def test_a_staged_file_that_is_tampered_with_is_noticed(loaded: Lakehouse, step:
     loaded.stage("silver", NEXT_DAY)
     if step == "publish":
         loaded.gate("silver", NEXT_DAY)
+    publish = loaded.staged("silver", "olist_orders", NEXT_DAY)
     path = loaded.value(
-        "select details -> 'files' ->> 0 from ops.publish where status = 'staged' and table_name = 'olist_orders'"
+        "select uri from ops.lake_file where publish_id = :p and kind = 'changed'", p=publish.publish_id
     ).removeprefix("s3://")
     filesystem = loaded.homes.filesystem()
     table = pq.read_table(path, filesystem=filesystem)
@@ -117,23 +157,32 @@ def test_a_staged_file_that_is_tampered_with_is_noticed(loaded: Lakehouse, step:
     )
 
 
-@pytest.mark.parametrize("column", ["price_brl", "order_id", "shipping_limit_at"])
-def test_a_difference_in_one_value_of_one_row_shows_in_the_checksums(loaded: Lakehouse, column: str) -> None:
-    from lakehouse.home.warehouse import column_types
-    from lakehouse.layer.checksum import checksum_query
+#: Another value of the same type.
+_OTHER = {
+    "text": "reverse({0}) || 'x'",
+    "timestamp": "{0} + interval '1 microsecond'",
+    "date": "{0} + 1",
+    "uuid": "gen_random_uuid()",
+    "boolean": "not {0}",
+}
 
+
+@pytest.mark.parametrize("table", ["olist_order_items", "olist_geolocation", "olist_products"])
+def test_a_difference_in_one_value_of_one_row_shows_in_the_hash(loaded: Lakehouse, table: str) -> None:
     with loaded.homes.engine.connect() as conn:
-        types = column_types(conn, "ods.olist_order_items")
-        query = checksum_query(types, "ods.olist_order_items", "postgres")
+        types = column_types(conn, f"ods.{table}")
+        query = count_and_hash(f"ods.{table}", types, "warehouse")
         before = conn.exec_driver_sql(query).one()
-        change = {"price_brl": "price_brl + 0.01", "order_id": "reverse(order_id)"}.get(
-            column, "shipping_limit_at + interval '1 microsecond'"
-        )
-        conn.exec_driver_sql(
-            f"update ods.olist_order_items set {column} = {change} "
-            "where order_id = (select min(order_id) from ods.olist_order_items) and order_item_id = 1"
-        )
-        after = conn.exec_driver_sql(query).one()
+        for column, kind in types.items():
+            # Whole numbers may be keys: far from the others.
+            more = "0.01" if kind.startswith("numeric") else "0.00001" if kind == "double precision" else "1000"
+            change = _OTHER.get(kind, f"{{0}} + {more}").format(column)
+            where = f"where ctid = (select min(ctid) from ods.{table} where {column} is not null)"
+            for other in (change, "null" if column not in loaded.required("ods", table) else change):
+                with conn.begin_nested() as savepoint:
+                    changed = conn.exec_driver_sql(f"update ods.{table} set {column} = {other} {where}")
+                    after = conn.exec_driver_sql(query).one()
+                    savepoint.rollback()
+                assert changed.rowcount == 1
+                assert (after[0], after[1] == before[1]) == (before[0], False), column
         conn.rollback()
-    differing = [name for name, a, b in zip(["row_count", *types], before, after, strict=True) if a != b]
-    assert differing == [column]

@@ -11,11 +11,12 @@ from sqlalchemy import text
 
 from lakehouse.contract.model import LAYERS, Layer
 from lakehouse.errors import StaleStage
-from lakehouse.layer import publish
-from lakehouse.layer.ledger import run_hops
+from lakehouse.layer import flow
+from lakehouse.layer.ledger import latest_run
+from lakehouse.layer.steps import Work
 
 from ..support.lakehouse import Lakehouse
-from ..support.olist import NEXT_DAY, Delivery, ident, small_shop
+from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
 
 pytestmark = pytest.mark.servers
 
@@ -47,12 +48,14 @@ def test_staged_rows_are_seen_by_nobody(loaded: Lakehouse) -> None:
     loaded.stage("gold", NEXT_DAY)
     assert loaded.served()["gold"] == before["gold"]
     assert seen_by_the_analyst(loaded)[1] == analyst[1]
+    staged = loaded.staged("gold", "fact_order", NEXT_DAY).stage
+    assert loaded.value(f"select count(*) from {staged}") > 0
     with (
         psycopg2.connect(loaded.analyst_dsn) as connection,
         connection.cursor() as cursor,
         pytest.raises(psycopg2.errors.InsufficientPrivilege),
     ):
-        cursor.execute("select * from stage.gold__fact_order")
+        cursor.execute(f"select * from {staged}")
 
 
 def test_one_commit_shows_both_homes_everything_and_no_commit_nothing(loaded: Lakehouse) -> None:
@@ -61,8 +64,9 @@ def test_one_commit_shows_both_homes_everything_and_no_commit_nothing(loaded: La
     loaded.prepare("silver", NEXT_DAY)
     at_bronze = loaded.served()
     with loaded.homes.engine.connect() as conn:
-        hops = run_hops(conn, "olist", "silver", NEXT_DAY)
-        publish.publish(loaded.homes, conn, loaded.project, "silver", hops)
+        run = latest_run(conn, "olist", "silver", NEXT_DAY)
+        assert run is not None
+        flow._publish(Work(loaded.homes, loaded.project, run), conn)
         # All is done, nothing is committed: this connection sees it, the others do not.
         assert conn.execute(text("select count(*) from ods.olist_orders")).scalar() == 5
         assert loaded.served() == at_bronze
@@ -80,7 +84,7 @@ def test_one_commit_shows_both_homes_everything_and_no_commit_nothing(loaded: La
 
 
 def staged_files(lakehouse: Lakehouse) -> list[str]:
-    return [uri for (uri,) in lakehouse.query("select uri from ops.staged_file order by 1")]
+    return [uri for (uri,) in lakehouse.query("select uri from ops.lake_file where status = 'staged' order by 1")]
 
 
 def exists(lakehouse: Lakehouse, uri: str) -> bool:
@@ -93,13 +97,15 @@ def test_when_the_lake_fails_in_the_publish_the_warehouse_keeps_the_old_rows_too
     loaded.prepare("silver", NEXT_DAY)
     before = loaded.served()
     # The last table's file is lost, so all the tables before it have been published when it is missed.
-    lost = loaded.value("select details -> 'files' ->> 0 from ops.publish where status = 'staged' "
-                        "and details -> 'files' ->> 0 is not null order by table_name desc limit 1")  # fmt: skip
+    lost = loaded.value(
+        "select f.uri from ops.lake_file as f inner join ops.publish as p using (publish_id) "
+        "where f.status = 'staged' and f.kind = 'changed' order by p.publish_id desc limit 1"
+    )
     bucket, _, key = lost.removeprefix("s3://").partition("/")
     loaded.homes.s3_client().delete_object(Bucket=bucket, Key=key)
     with pytest.raises(StaleStage, match="is not the file that was staged"):
         loaded.publish("silver", NEXT_DAY)
-    loaded.execute("update ops.publish set details = details - 'etags' where status = 'staged'")
+    loaded.execute("update ops.lake_file set etag = '' where uri = :u", u=lost)
     with pytest.raises(FileNotFoundError):
         loaded.publish("silver", NEXT_DAY)
     assert loaded.served() == before
@@ -114,9 +120,10 @@ def test_when_the_lake_fails_in_the_publish_the_warehouse_keeps_the_old_rows_too
 def test_rows_that_another_run_has_overtaken_are_refused(loaded: Lakehouse) -> None:
     loaded.load(next_delivery(), NEXT_DAY, "bronze")
     loaded.prepare("silver", NEXT_DAY)
+    publish = loaded.staged("silver", "olist_orders", NEXT_DAY)
     loaded.execute(
-        "update ops.publish set base_publish_id = base_publish_id - 1 "
-        "where status = 'staged' and table_name = 'olist_orders'"
+        "update ops.publish set base_publish_id = base_publish_id - 1 where publish_id = :p",
+        p=publish.publish_id,
     )
     before = loaded.served()
     with pytest.raises(StaleStage, match="was published by another run since"):
@@ -124,15 +131,38 @@ def test_rows_that_another_run_has_overtaken_are_refused(loaded: Lakehouse) -> N
     assert loaded.served() == before
 
 
-def test_a_stage_that_a_crash_of_postgres_emptied_is_refused(loaded: Lakehouse) -> None:
+@pytest.mark.parametrize(
+    ("layer", "placement", "day"),
+    [("bronze", "attach", NEXT_DAY), ("silver", "merge", NEXT_DAY), ("silver", "attach", DAY)],
+)
+def test_a_stage_that_somebody_emptied_is_refused(
+    lakehouse: Lakehouse, loaded: Lakehouse, layer: Layer, placement: str, day: str
+) -> None:
+    made = lakehouse if day == DAY else loaded
+    made.land(next_delivery(), day)
+    if layer == "silver":
+        made.run(day, "bronze")
+    made.prepare(layer, day)
+    publish = made.staged(layer, "olist_orders", day)
+    assert publish.placement == placement
+    made.execute(f"truncate {publish.stage}")
+    before = made.served()
+    with pytest.raises(StaleStage, match="the stage is not what was audited"):
+        made.publish(layer, day)
+    assert made.served() == before
+
+
+def test_refused_rows_are_counted_when_they_are_filed(loaded: Lakehouse) -> None:
     loaded.load(next_delivery(), NEXT_DAY, "bronze")
     loaded.prepare("silver", NEXT_DAY)
-    # What crash recovery does to unlogged tables.
-    loaded.execute("truncate stage.silver__olist_orders")
+    publish = loaded.staged("silver", "olist_orders", NEXT_DAY)
+    batch = loaded.value("select batch_id from ops.accounted where publish_id = :p", p=publish.publish_id)
+    loaded.execute(f"insert into {publish.refused} values (:b, 7, 'a row nobody counted', '{{}}')", b=batch)
     before = loaded.served()
-    with pytest.raises(StaleStage, match="the stage is not what was audited"):
+    with pytest.raises(StaleStage, match="0 rows were refused, 1 are in stage"):
         loaded.publish("silver", NEXT_DAY)
     assert loaded.served() == before
+    assert loaded.value("select count(*) from ops.quarantine") == 0
 
 
 def test_without_the_gate_nothing_is_published(loaded: Lakehouse) -> None:
@@ -160,21 +190,22 @@ from lakehouse.layer import flow
 
 step, layer, day, table, at = sys.argv[1:]
 homes, project = Homes.open(), Project.load()
-written = 0
+publishing = set()
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 @event.listens_for(homes.engine, "after_cursor_execute")
 def statement_done(conn, cursor, statement, *_):
-    global written
-    written += "iceberg_tables" in statement and statement.lower().startswith("update")
+    if "iceberg_tables" in statement and statement.lower().startswith("update"):
+        publishing.add(conn.connection.dbapi_connection)
     if at != "commit" and at in statement.lower():
         die()
 
 @event.listens_for(homes.engine, "commit")
 def before_commit(conn):
-    if at == "commit" and written:
+    # Names of files are recorded by transactions of their own.
+    if at == "commit" and conn.connection.dbapi_connection in publishing:
         die()
 
 getattr(flow, step)(homes, project, "olist", layer, day, *([table] if table else []))
@@ -196,18 +227,20 @@ def test_killed_anywhere_the_old_data_is_served_and_the_next_try_completes(
     if layer == "silver":
         loaded.run(NEXT_DAY, "bronze")
     loaded.plan(layer, NEXT_DAY)
-    be_killed(loaded, "stage", layer, "insert into stage.agreement", table)
+    be_killed(loaded, "stage", layer, "insert into ops.agreement", table)
     left_over = staged_files(loaded)
     assert left_over
     assert all(exists(loaded, uri) for uri in left_over)
     loaded.stage(layer, NEXT_DAY)
-    assert not any(exists(loaded, uri) for uri in left_over)
     be_killed(loaded, "gate", layer, "insert into ops.quality_result")
     assert loaded.gate(layer, NEXT_DAY)["verdict"] in ("passed", "warned")
     be_killed(loaded, "publish", layer, "update iceberg_tables")
     be_killed(loaded, "publish", layer, "commit")
+    killed = loaded.query("select uri from ops.lake_file where status = 'staged' and kind = 'metadata'")
+    assert killed and all(exists(loaded, uri) for (uri,) in killed)
     loaded.publish(layer, NEXT_DAY)
     assert staged_files(loaded) == []
+    assert not any(exists(loaded, uri) for uri in [*left_over, *(uri for (uri,) in killed)])
     loaded.run(NEXT_DAY, "silver")
     assert loaded.value("select count(*) from ods.olist_orders") == 5
     assert loaded.lake("silver", "olist_orders").num_rows == 5
@@ -222,7 +255,7 @@ def test_killed_in_gold_the_old_figures_are_served_and_the_next_try_completes(lo
     loaded.load(next_delivery(), NEXT_DAY, "silver")
     loaded.plan("gold", NEXT_DAY)
     loaded.stage("gold", NEXT_DAY)
-    be_killed(loaded, "stage", "gold", "insert into stage.agreement", "fact_order")
+    be_killed(loaded, "stage", "gold", "insert into ops.agreement", "fact_order")
     loaded.stage("gold", NEXT_DAY)
     loaded.gate("gold", NEXT_DAY)
     be_killed(loaded, "publish", "gold", "commit")

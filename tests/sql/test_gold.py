@@ -9,7 +9,6 @@ from sqlglot import exp
 
 from lakehouse.compile.gold_tables import gold_query
 from lakehouse.compile.refs import parse, references
-from lakehouse.contract.reader import ALL
 
 from .golden import Case, Run, all_cases, project
 
@@ -52,10 +51,10 @@ def test_query_has_the_columns_of_its_contract(table: str) -> None:
     wanted = [column.name for column in model.columns]
     assert sorted(cast(exp.Query, parse(model.sql)).named_selects) == sorted(wanted)
     assert cast(exp.Query, parse(gold_query(model))).named_selects == wanted
-    assert model.unit == ALL or f"affected.{model.unit}" in references(model.sql)
+    assert model.scope is None or f"affected.{model.unit}" in references(model.sql)
 
 
-UNITS = sorted({(m.source, m.unit) for m in project().gold.values() if m.unit != ALL})
+UNITS = sorted({(m.source, m.unit) for m in project().gold.values() if m.scope is not None})
 
 
 @pytest.mark.parametrize(("source", "unit"), UNITS)

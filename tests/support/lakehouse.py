@@ -19,6 +19,7 @@ from lakehouse.contract.model import LAYERS, SCHEMAS, Layer
 from lakehouse.home.homes import Homes
 from lakehouse.landing.deliver import land
 from lakehouse.layer import flow
+from lakehouse.layer.ledger import Publish, latest_run, publishes
 
 from .olist import DAY, Delivery
 
@@ -93,6 +94,13 @@ class Lakehouse:
         self.land(delivery, day)
         return self.run(day, upto)
 
+    def staged(self, layer: Layer, table: str, day: str = DAY) -> Publish:
+        """What the newest run of a layer makes of a table."""
+        with self.homes.engine.connect() as conn:
+            run = latest_run(conn, self.source, layer, day)
+            assert run is not None
+            return publishes(conn, run, table)[0]
+
     def query(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a query on the warehouse, in a transaction of its own."""
         with self.homes.engine.connect() as conn:
@@ -123,6 +131,18 @@ class Lakehouse:
                 t=table,
             )
         ]
+
+    def required(self, schema: str, table: str) -> set[str]:
+        """The columns of a warehouse relation that always have a value."""
+        return {
+            row[0]
+            for row in self.query(
+                "select column_name from information_schema.columns "
+                "where table_schema = :s and table_name = :t and is_nullable = 'NO'",
+                s=schema,
+                t=table,
+            )
+        }
 
     def business_columns(self, layer: Layer, table: str) -> list[str]:
         """The columns that say something about the world."""

@@ -44,7 +44,7 @@ PIECES = (
 def contract(columns: int) -> Contract:
     text = ColumnType("text")
     fields = tuple(Column(f"c{n}", f"C{n}", text, "") for n in range(columns))
-    return Contract("test", "nasty", "nasty.csv", "", "", "1", fields, (), allow_empty=True)
+    return Contract("test", "nasty", "", "", "1", fields, (), file_name="nasty.csv", allow_empty=True)
 
 
 def nasty_rows(seed: int, columns: int) -> list[list[str]]:

@@ -46,7 +46,7 @@ def demo() -> None:
     """
     from lakehouse.cli.land import land_source, summary
     from lakehouse.cli.progress import RichReporter, seconds
-    from lakehouse.cli.run import partitions, report_failures, run_partitions
+    from lakehouse.cli.run import report_failures, run_partitions, select
     from lakehouse.cli.stack import bring_up, login_lines
 
     started = time.monotonic()
@@ -56,11 +56,12 @@ def demo() -> None:
         for source, folder in folders.items():
             for line in summary(land_source(source, folder, None, reporter)):
                 reporter.note(line)
-            keys = partitions(source, None, None)
-            if not keys:
-                reporter.note(f"{source}: every delivery is in gold already.")
+            selected = select(source, None, None)
+            for note in selected.notes(source):
+                reporter.note(note)
+            if not selected.keys:
                 continue
-            outcome = run_partitions(source, keys, reporter)
+            outcome = run_partitions(source, selected.keys, reporter)
             for layer, took in outcome.seconds.items():
                 reporter.seconds[f"  {source} {layer} (DAG runs, summed)"] = took
             if outcome.failures:

@@ -1,4 +1,4 @@
-"""`generate`: what is compiled from contracts and gold headers."""
+"""`generate`: what is compiled from contracts."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from lakehouse.cli.follow import Outcome
     from lakehouse.cli.progress import RichReporter
+    from lakehouse.contract import Project
     from lakehouse.home.homes import Homes
 
 
@@ -29,9 +31,9 @@ def run(
 ) -> None:
     """Run landed partitions through Airflow and follow them: bronze, silver, gold.
 
-    Without dates: every landed delivery that has not reached gold yet. With dates: the deliveries of these
-    days, again; a replay changes nothing that is already so. When a gate or a task fails, its message is
-    printed and the exit code is 1.
+    Without dates: every landed delivery that has not reached gold yet, but for those that a gate has blocked;
+    these are named. With dates: the deliveries of these days, again; a replay changes nothing that is already
+    so. When a gate or a task fails, its message is printed and the exit code is 1.
 
     Example: `lakehouse run avazu --from 2014-10-21 --to 2014-10-23`
     """
@@ -40,12 +42,13 @@ def run(
     from lakehouse.cli.progress import RichReporter
 
     with RichReporter() as reporter:
-        keys = partitions(source, first, last)
-        if not keys and not json:
-            reporter.note(f"Every landed delivery of {source} is in gold. Run it again with --from DATE.")
-        outcome = run_partitions(source, keys, reporter) if keys else None
+        selected = select(source, first, last)
+        for note in selected.notes(source):
+            reporter.note(note)
+        outcome = run_partitions(source, selected.keys, reporter) if selected.keys else None
     if json:
-        typer.echo(dumps(outcome.as_json() if outcome else {"partitions": [], "failures": []}, indent=2))
+        told = outcome.as_json() if outcome else {"partitions": [], "failures": []}
+        typer.echo(dumps(told | {"blocked": selected.blocked}, indent=2))
     if outcome and outcome.failures:
         report_failures(outcome)
         raise typer.Exit(1)
@@ -70,8 +73,30 @@ def run_partitions(source: str, keys: list[str], reporter: RichReporter) -> Outc
         return follower.run(keys)
 
 
-def partitions(source: str, first: str | None, last: str | None) -> list[str]:
-    """The partition keys to run, oldest first.
+@dataclass(frozen=True)
+class Selection:
+    """The partitions to run, oldest first, and those that are left alone: partition key → the layer that blocks it."""
+
+    keys: list[str]
+    blocked: dict[str, str] = field(default_factory=dict)
+
+    def notes(self, source: str) -> list[str]:
+        """What a person should know before the run begins."""
+        notes = []
+        if self.blocked:
+            days = ", ".join(f"{key} ({layer})" for key, layer in sorted(self.blocked.items()))
+            notes.append(
+                f"Left alone, because a gate has blocked them: {days}. `lakehouse status` says why; "
+                f"`lakehouse run {source} --from DATE` runs one again."
+            )
+        if not self.keys:
+            others = "Every other" if self.blocked else "Every"
+            notes.append(f"{others} landed delivery of {source} is in gold. Run it again with --from DATE.")
+        return notes
+
+
+def select(source: str, first: str | None, last: str | None) -> Selection:
+    """The partitions to run.
 
     Raises:
         LakehouseError: nothing is landed (in these dates).
@@ -79,51 +104,91 @@ def partitions(source: str, first: str | None, last: str | None) -> list[str]:
     from lakehouse.cli.context import open_homes
     from lakehouse.contract import Project
     from lakehouse.errors import LakehouseError
-    from lakehouse.landing.manifest import list_partitions
+    from lakehouse.landing.manifest import list_deliveries
 
     low, high = _dates(first, last)
-    Project.load().tables(source)  # names an unknown source
+    project = Project.load()
+    project.tables(source)  # names an unknown source
     homes = open_homes()
-    landed = list_partitions(homes.s3_client(), homes.bucket, source)
-    if not landed:
-        raise LakehouseError(f"Nothing of {source} is landed.", f"Run `lakehouse land {source}` first.")
-    if not low:
-        keys = _pending(homes, source, landed)
-    else:
+    try:
+        landed = list_deliveries(homes.s3_client(), homes.bucket, source)
+        if not landed:
+            raise LakehouseError(f"Nothing of {source} is landed.", f"Run `lakehouse land {source}` first.")
+        if not low:
+            return to_do(homes, project, source, landed)
         keys = [key for key in landed if low <= key <= high]
         if not keys:
             raise LakehouseError(
                 f"No delivery of {source} between {low} and {high}.",
-                f"Landed: {landed[0]} … {landed[-1]} ({len(landed)}).",
+                f"Landed: {min(landed)} … {max(landed)} ({len(landed)}).",
             )
-    homes.engine.dispose()
-    return keys
+        return Selection(keys)
+    finally:
+        homes.engine.dispose()
 
 
-#: Files that bronze has published, and dates whose rows the next layer has not taken up yet.
-_KNOWN_FILES = "SELECT source_key, source_hash FROM ops.batch WHERE source = :s AND superseded_by IS NULL"
-_UNDER_WAY = """
-SELECT DISTINCT partition_key::text FROM ops.publish
-WHERE source = :s AND layer IN ('bronze', 'silver') AND status = 'published' AND consumed_by IS NULL
+_OPEN = "SELECT partition_key::text, layer, status FROM ops.open_partition WHERE source = :s"
+#: What bronze last did for each landed partition; an index look-up each.
+_BRONZE = """
+SELECT k.key, r.status, r.planned_at
+FROM unnest(cast(:keys AS text[])) AS k (key)
+LEFT JOIN LATERAL (
+    SELECT status, planned_at FROM ops.run
+    WHERE source = :s AND layer = 'bronze' AND partition_key = cast(k.key AS date)
+    ORDER BY run_id DESC LIMIT 1
+) AS r ON true
 """
+#: Files of deliveries that bronze has seen; true: it serves them.
+_SEEN = """
+SELECT batch_id::text, bronze_publish_id IS NOT NULL AND superseded_by IS NULL
+FROM ops.batch WHERE batch_id = any(cast(:b AS uuid[]))
+"""
+#: A delivery that was landed this long before bronze looked at it was seen; the clocks of store and warehouse differ.
+_SLACK = timedelta(minutes=1)
 
 
-def _pending(homes: Homes, source: str, landed: list[str]) -> list[str]:
-    """Landed keys that the ledger does not know to be in gold with the bytes that are landed now."""
+def to_do(homes: Homes, project: Project, source: str, landed: dict[str, datetime]) -> Selection:
+    """Landed partitions that are new or not in gold yet, without those that a gate has blocked as they are landed.
+
+    Manifests are read only of deliveries that were landed about when bronze last looked, or later.
+    """
+    from sqlalchemy import text
+
+    with homes.engine.connect() as conn:
+        open_layers = conn.execute(text(_OPEN), {"s": source}).all()
+        bronze = conn.execute(text(_BRONZE), {"s": source, "keys": list(landed)}).all()
+    new = {key for key, status, _ in bronze if status is None}
+    unsure = {
+        k: status == "blocked" for k, status, looked in bronze if status and landed[k] + _SLACK >= looked
+    }
+    new |= _landed_again(homes, project, source, unsure)
+    blocked = {key: layer for key, layer, status in open_layers if status == "blocked" and key not in new}
+    unfinished = {key for key, _, status in open_layers if status != "blocked"}
+    keys = [key for key in landed if key in new or (key in unfinished and key not in blocked)]
+    return Selection(keys, {key: layer for key, layer in blocked.items() if key in landed})
+
+
+def _landed_again(homes: Homes, project: Project, source: str, keys: dict[str, bool]) -> set[str]:
+    """Partitions with landed bytes that bronze neither serves nor, where it is blocked (the value), has tried."""
     from sqlalchemy import text
 
     from lakehouse.landing.manifest import read_manifest
+    from lakehouse.layer.ledger import batch_id
 
-    with homes.engine.connect() as connection:
-        known = {tuple(row) for row in connection.execute(text(_KNOWN_FILES), {"s": source})}
-        under_way = set(connection.execute(text(_UNDER_WAY), {"s": source}).scalars())
-    client, pending = homes.s3_client(), []
-    for key in landed:
+    tables = {contract.name: contract.table for contract in project.tables(source)}
+    client, files = homes.s3_client(), {}
+    for key in keys:
         manifest = read_manifest(client, homes.bucket, source, key)
-        files = {(file.key, file.sha256) for file in manifest.files} if manifest else set()
-        if key in under_way or not files <= known:
-            pending.append(key)
-    return pending
+        named = manifest.files if manifest else ()
+        files[key] = {batch_id(source, tables[f.table], f.key, f.sha256) for f in named if f.table in tables}
+    every = sorted(set().union(*files.values()))
+    with homes.engine.connect() as conn:
+        seen = dict(conn.execute(text(_SEEN), {"b": every}).all())
+    return {
+        key
+        for key, is_blocked in keys.items()
+        if not all(batch in seen and (is_blocked or seen[batch]) for batch in files[key])
+    }
 
 
 def _dates(first: str | None, last: str | None) -> tuple[str, str]:

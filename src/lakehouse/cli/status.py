@@ -22,6 +22,18 @@ FROM ops.last_publish AS p
 ORDER BY array_position(ARRAY['bronze', 'silver', 'gold'], p.layer), p.source, p.table_name
 """
 
+#: What is not done; what needs a person comes first.
+_OPEN = """
+SELECT o.status, o.source, o.layer, o.partition_key::text AS partition_key,
+       round(extract(epoch FROM clock_timestamp() - o.since))::bigint AS age_seconds,
+       split_part(o.message, E'\\n', 1) AS message
+FROM ops.open_partition AS o
+ORDER BY array_position(ARRAY['blocked', 'failed', 'overtaken', 'working', 'pending'], o.status),
+         o.source, o.partition_key, o.layer
+"""
+#: A person reads no more of them; `--json` has all.
+_SHOWN = 30
+
 
 @dataclass(frozen=True)
 class Service:
@@ -41,9 +53,10 @@ def register(app: typer.Typer) -> None:
 def status(
     json: Annotated[bool, typer.Option("--json", help="For scripts; fails when a service is down.")] = False,
 ) -> None:
-    """Show the services, and per table the last publish, its rows and how old it is.
+    """Show the services, what is not done, and per table the last publish, its rows and how old it is.
 
-    The exit code is 1 when not everything is up.
+    Not done is what a gate has blocked, what has failed, is at work, or waits. The exit code is 1 when not
+    every service is up.
 
     Example: `lakehouse status --json`
     """
@@ -52,9 +65,10 @@ def status(
     from lakehouse.cli.context import stack_state
 
     state = stack_state()
-    found, tables = services(state), last_publishes()
+    found, tables, waiting = services(state), last_publishes(), open_partitions()
     if json:
-        typer.echo(dumps({"services": [asdict(s) for s in found], "tables": tables}, default=str, indent=2))
+        told = {"services": [asdict(s) for s in found], "open": waiting, "tables": tables}
+        typer.echo(dumps(told, default=str, indent=2))
     else:
         from rich.console import Console
 
@@ -63,6 +77,7 @@ def status(
             console.width = max(console.width, 160)
         _print_services(console, found)
         _print_tables(console, tables)
+        _print_open(console, waiting)
     if any(service.state not in ("RUNNING", "given") for service in found):
         raise typer.Exit(1)
 
@@ -98,11 +113,20 @@ def services(state: StackState) -> list[Service]:
 
 def last_publishes() -> list[dict[str, Any]]:
     """The newest publish of every table; empty when the warehouse does not answer or is empty."""
+    return _asked(_TABLES)
+
+
+def open_partitions() -> list[dict[str, Any]]:
+    """Every partition and layer that is not done, with the first line of what is known about it."""
+    return _asked(_OPEN)
+
+
+def _asked(query: str) -> list[dict[str, Any]]:
     from lakehouse.cli.sql import query_as_analyst
     from lakehouse.errors import LakehouseError
 
     try:
-        result = query_as_analyst(_TABLES)
+        result = query_as_analyst(query)
     except LakehouseError:
         return []
     return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
@@ -150,6 +174,30 @@ def _print_tables(console: Console, tables: list[dict[str, Any]]) -> None:
             age(entry["age_seconds"]),
         )
     console.print(table)
+
+
+def _print_open(console: Console, waiting: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    if not waiting:
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("not done", "layer", "partition", "for", "message"):
+        table.add_column(heading)
+    for entry in waiting[:_SHOWN]:
+        color = {"blocked": "red", "failed": "red", "overtaken": "yellow"}.get(entry["status"], "dim")
+        table.add_row(
+            f"[{color}]{entry['status']}",
+            f"{entry['source']} {entry['layer']}",
+            entry["partition_key"],
+            age(entry["age_seconds"]),
+            Text(entry["message"] or ""),
+        )
+    console.print(table)
+    if len(waiting) > _SHOWN:
+        console.print(f"… and {len(waiting) - _SHOWN} more: `lakehouse status --json`.")
 
 
 def _verdict(verdict: str | None) -> str:

@@ -44,7 +44,7 @@ LOGICAL_TYPES = {
 #: The domain of the tables that are computed.
 GOLD = "gold"
 #: The unit of tables that are recomputed whole.
-ALL = "all"
+_ALL = "all"
 _LANDED_PROPERTIES = frozenset({"fileName", "quarantineTolerance", "allowEmpty", "deliveryDateColumn"})
 _GOLD_PROPERTIES = frozenset({"source", "unit", "scope"})
 _COLUMN_PROPERTIES = frozenset({"indexed"})
@@ -200,13 +200,13 @@ def _model(document: _Document, table: _Table, sql: str) -> GoldModel:
         )
     if document.slaProperties:
         raise ContractError("slaProperties has no meaning for a computed table.", "Remove it.")
-    if custom["unit"] == ALL and "scope" in custom:
+    if custom["unit"] == _ALL and "scope" in custom:
         raise ContractError("scope has no meaning where unit is all.", "Remove it.")
     model = GoldModel(
         **_common(document, table, _COLUMN_PROPERTIES),
         source=str(custom["source"]),
         unit=str(custom["unit"]),
-        scope=None if custom["unit"] == ALL else str(custom.get("scope", custom["unit"])),
+        scope=None if custom["unit"] == _ALL else str(custom.get("scope", custom["unit"])),
         sql=sql,
     )
     for rule in model.rules:

@@ -49,16 +49,19 @@ def difference(
         scope: a condition on ``t`` (the base): rows that the result replaces completely, so that those it lacks
             are deleted. None deletes nothing.
     """
-    values = ", ".join(f"cast({publish_id} as bigint) as {c}" if c == "_publish_id" else f"r.{c}" for c in columns)
+    values = ", ".join(
+        f"cast({publish_id} as bigint) as {c}" if c == "_publish_id" else f"r.{c}" for c in columns
+    )
     rows = int(session.value("select count(*) from result"))
     base = int(session.value("select count(*) from base"))
     if base == 0:
         session.view("delta", f"select {values}, 'insert' as _op from result as r")
         return Difference(rows, 0, 0, 0, 0, ())
     on = matches("t", "r", key)
-    differs = " or ".join(
-        f"r.{c} is distinct from t.{c}" for c in columns if c not in technical and c not in key
-    ) or "false"
+    differs = (
+        " or ".join(f"r.{c} is distinct from t.{c}" for c in columns if c not in technical and c not in key)
+        or "false"
+    )
     gone = ", ".join(f"t.{c}" for c in columns)
     session.table(
         "delta",
@@ -97,7 +100,9 @@ def matches(left: str, right: str, key: Sequence[str]) -> str:
     return " and ".join(f"{left}.{k} = {right}.{k}" for k in key)
 
 
-def changed_rows(session: Session, relation: str, before: str, after: str, key: Sequence[str], since: int) -> None:
+def changed_rows(
+    session: Session, relation: str, before: str, after: str, key: Sequence[str], since: int
+) -> None:
     """Make ``relation``: rows that differ between two states of a table, as they were and as they are.
 
     ``before`` and ``after`` are relations over the files that only one of the states has. A row that merely moved

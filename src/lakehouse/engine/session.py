@@ -107,7 +107,8 @@ class Session:
 
     def schema(self, query: str) -> pa.Schema:
         """The columns of a query, in Arrow's types."""
-        return self.connection.sql(f"select * from ({query}) as q limit 0").to_arrow_table().schema
+        empty: pa.Table = self.connection.sql(f"select * from ({query}) as q limit 0").to_arrow_table()
+        return empty.schema
 
     def batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows of a query in the types of ``schema``, batch by batch, while they are computed."""

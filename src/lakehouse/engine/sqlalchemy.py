@@ -8,11 +8,7 @@ import duckdb
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.engine.interfaces import ReflectedColumn, ReflectedPrimaryKeyConstraint
-from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.pool import StaticPool
-from sqlalchemy.sql.compiler import IdentifierPreparer
-from sqlalchemy.types import NullType
 
 #: Errors that speak of the query. All others may quote the data they stumbled over.
 _ABOUT_THE_QUERY = (
@@ -46,19 +42,11 @@ def error_without_values(error: BaseException) -> str:
     return type(error).__name__
 
 
-class _Quoted(IdentifierPreparer):
-    """Quotes every name: columns may be called ``at`` or ``order``."""
-
-    def _requires_quotes(self, value: str) -> bool:
-        return True
-
-
 class SessionDialect(DefaultDialect):
-    """Plain SQL with quoted names. Transactions are the session's own affair, so there are none here."""
+    """Plain SQL. Transactions are the session's own affair, so there are none here."""
 
     name = "duckdb"
     driver = "session"
-    preparer = _Quoted
     supports_statement_cache = True
     supports_native_boolean = True
 
@@ -78,31 +66,6 @@ class SessionDialect(DefaultDialect):
 
     def do_commit(self, dbapi_connection: Any) -> None:
         """See the class."""
-
-    def get_columns(
-        self, connection: Any, table_name: str, schema: str | None = None, **_: Any
-    ) -> list[ReflectedColumn]:
-        """The columns of a relation in schema ``main``; Great Expectations wants their names only.
-
-        Raises:
-            NoSuchTableError: there is no such relation.
-        """
-        rows = connection.exec_driver_sql(
-            "select column_name from duckdb_columns() where schema_name = 'main' and table_name = ? "
-            "order by column_index",
-            (str(table_name),),
-        ).scalars()
-        if not (
-            columns := [ReflectedColumn(name=n, type=NullType(), nullable=True, default=None) for n in rows]
-        ):
-            raise NoSuchTableError(table_name)
-        return columns
-
-    def get_pk_constraint(
-        self, connection: Any, table_name: str, schema: str | None = None, **_: Any
-    ) -> ReflectedPrimaryKeyConstraint:
-        """Relations of a session have no constraints."""
-        return ReflectedPrimaryKeyConstraint(constrained_columns=[], name=None)
 
 
 registry.register("lakehouse_session", __name__, SessionDialect.__name__)

@@ -15,8 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.io import OutputFile
-from pyiceberg.io.pyarrow import PyArrowFileIO, parquet_file_to_data_file
+from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO, parquet_file_to_data_file
 from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table, TableProperties, Transaction
 from pyiceberg.table.snapshots import Operation
@@ -43,13 +42,13 @@ class _AnnouncingIO(PyArrowFileIO):
 
     announce: Announce | None = None
 
-    def new_output(self, location: str) -> OutputFile:
+    def new_output(self, location: str) -> PyArrowFile:
         if self.announce:
             self.announce(location)
         return super().new_output(location)
 
 
-class LakeCatalog(SqlCatalog):  # type: ignore[misc]
+class LakeCatalog(SqlCatalog):
     """pyiceberg's catalog, with one file system for all tables and an ear for what is written."""
 
     @cached_property
@@ -64,7 +63,7 @@ class LakeCatalog(SqlCatalog):  # type: ignore[misc]
         return self._shared_io
 
 
-class _PublishFiles(_MergeAppendFiles):  # type: ignore[misc]
+class _PublishFiles(_MergeAppendFiles):
     """Add and drop data files in one snapshot."""
 
     def __init__(self, transaction: Transaction, table: Table, dropped: Mapping[str, int]) -> None:
@@ -96,7 +95,9 @@ class _PublishFiles(_MergeAppendFiles):  # type: ignore[misc]
             self.delete_data_file(entry.data_file)
         missing = self._dropped.keys() - {e.data_file.file_path for e in dropped}
         if missing:
-            raise FileNotFoundError(f"Files to replace are not in the Iceberg table: {', '.join(sorted(missing))}")
+            raise FileNotFoundError(
+                f"Files to replace are not in the Iceberg table: {', '.join(sorted(missing))}"
+            )
         return kept, dropped
 
     def _may_hold_dropped(self, manifest: ManifestFile) -> bool:
@@ -198,8 +199,10 @@ def ensure_table(catalog: LakeCatalog, identifier: str, location: str, schema: p
         table = catalog.create_table(identifier, schema, location=location, properties=TABLE_PROPERTIES)
         # Parquet files carry no field ids: readers find columns by this map.
         with table.transaction() as transaction:
-            mapping = table.schema().name_mapping.model_dump_json()
-            transaction.set_properties(**{TableProperties.DEFAULT_NAME_MAPPING: mapping})
+            mapping: dict[str, Any] = {
+                TableProperties.DEFAULT_NAME_MAPPING: table.schema().name_mapping.model_dump_json()
+            }
+            transaction.set_properties(**mapping)
         return
     table = catalog.load_table(identifier)
     if set(schema.names) - {f.name for f in table.schema().fields}:

@@ -98,11 +98,14 @@ def write(homes: Homes, uri: str, schema: pa.Schema, batches: Iterable[pa.Record
 
 @contextmanager
 def parquet_writer(homes: Homes, uri: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A streaming zstd Parquet writer to the store; each batch becomes a row group."""
+    """A streaming zstd Parquet writer to the store; each batch becomes a row group.
+
+    Arrow's own schema is left out: readers see Parquet's types, whatever the batches were made of.
+    """
     path = uri.removeprefix("s3://")
     with (
         homes.filesystem().open_output_stream(path) as sink,
-        pq.ParquetWriter(sink, schema, compression="zstd") as writer,
+        pq.ParquetWriter(sink, schema, compression="zstd", store_schema=False) as writer,
     ):
         yield writer
 
@@ -119,7 +122,7 @@ def fetch(homes: Homes, uris: Sequence[str], folder: Path) -> list[Path]:
             shutil.copyfileobj(client.get_object(Bucket=bucket, Key=key)["Body"], file, _CHUNK_BYTES)
         return path
 
-    if len(uris) < 2:  # noqa: PLR2004 - no threads for one file
+    if len(uris) < 2:
         return [one(uri) for uri in uris]
     with ThreadPoolExecutor(_FETCHES) as pool:
         return list(pool.map(one, uris))
@@ -177,7 +180,7 @@ def staged_files(conn: Connection, publish_id: int, *kinds: Kind) -> dict[str, s
         ),
         {"p": publish_id, "k": list(kinds)},
     )
-    return {uri: etag for uri, etag in found}
+    return dict(found.tuples())
 
 
 def publish_files(
@@ -195,12 +198,8 @@ def publish_files(
     from lakehouse.home.iceberg import commit_files
 
     add = staged_files(conn, publish_id, "changed", "carried")
-    drop: dict[str, int] = {
-        uri: number
-        for uri, number in conn.execute(
-            text("select uri, sequence_number from ops.lake_file where uri = any(:u)"), {"u": list(replaced)}
-        )
-    }
+    added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
+    drop: dict[str, int] = dict(conn.execute(added_by, {"u": list(replaced)}).tuples())
 
     noted: list[str] = []
 
@@ -213,9 +212,7 @@ def publish_files(
     if done:
         gone = [*replaced, *done.replaced_metadata]
         conn.execute(
-            text(
-                "update ops.lake_file set status = 'live', sequence_number = :n where uri = any(:u)"
-            ),
+            text("update ops.lake_file set status = 'live', sequence_number = :n where uri = any(:u)"),
             {"n": done.sequence_number, "u": [*add, *noted]},
         )
         conn.execute(

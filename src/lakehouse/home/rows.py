@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg2
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 #: Says what a staged row does to the table: insert, update, delete.
 OPERATION = "_op"
 #: Arrow's type of what the lake keeps otherwise.
-_WIRE = {"smallint": pa.int16(), "uuid": pa.binary(16)}
+_WIRE: dict[str, pa.DataType] = {"smallint": pa.int16(), "uuid": pa.binary(16)}
 
 
 def wire_schema(columns: dict[str, str], schema: pa.Schema) -> pa.Schema:
-    """The types in which columns (name → Postgres type) are sent: those of the lake, but for small integers and uuids."""
+    """The types in which columns (name → Postgres type) are sent: the lake's, but for small integers and uuids."""
     return pa.schema([pa.field(n, _WIRE.get(t, schema.field(n).type)) for n, t in columns.items()])
 
 
@@ -45,11 +45,11 @@ def to_wire(batch: pa.RecordBatch, wire: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=wire)
 
 
-def _uuids(column: pa.Array) -> pa.Array:
+def _uuids(column: pa.Array[Any]) -> pa.Array[Any]:
     """Uuids as bytes. There are few different ones: they name batches."""
-    encoded = pc.dictionary_encode(column)
-    known = pa.array([UUID(text).bytes for text in encoded.dictionary.to_pylist()], _WIRE["uuid"])
-    return known.take(encoded.indices)
+    texts = pc.unique(column)
+    known = pa.array([UUID(str(text)).bytes for text in texts.to_pylist()], _WIRE["uuid"])
+    return known.take(pc.index_in(column, value_set=texts))
 
 
 class _Feed(io.RawIOBase):
@@ -93,9 +93,7 @@ class _Feed(io.RawIOBase):
         return size
 
 
-def copy_rows(
-    conn: Connection, relation: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
-) -> int:
+def copy_rows(conn: Connection, relation: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
     """COPY batches of a schema (see :func:`wire_schema`) into a relation while they are made; returns the rows.
 
     Raises:
@@ -106,7 +104,9 @@ def copy_rows(
     try:
         with cursor(conn) as cur:
             cur.copy_expert(
-                f"copy {relation} ({names}) from stdin (format binary)", io.BufferedReader(feed, 1 << 20), 1 << 20
+                f"copy {relation} ({names}) from stdin (format binary)",
+                io.BufferedReader(feed, 1 << 20),
+                1 << 20,
             )
     except psycopg2.Error:
         if feed.error is not None:
@@ -151,7 +151,9 @@ def attach(conn: Connection, staged: str, parent: str, partition: str, bound: st
     )
 
 
-def merge(conn: Connection, staged: str, table: str, key: Sequence[str], columns: Sequence[str]) -> dict[str, int]:
+def merge(
+    conn: Connection, staged: str, table: str, key: Sequence[str], columns: Sequence[str]
+) -> dict[str, int]:
     """Apply staged rows (the table's columns and ``_op``) by key. Returns inserted, updated and deleted rows."""
     on = " and ".join(f"t.{k} = s.{k}" for k in key)
     names = ", ".join(columns)

@@ -124,6 +124,11 @@ def prepare(homes: Homes, project: Project) -> bool:
     return True
 
 
+def is_prepared(conn: Connection) -> bool:
+    """Whether the ledger is there, whatever the state of everything else."""
+    return conn.execute(text("select to_regclass('ops.open_partition')")).scalar() is not None
+
+
 def _digest(script: str) -> str:
     return hashlib.sha256(script.encode()).hexdigest()
 
@@ -136,7 +141,9 @@ def _remembered(conn: Connection, name: str) -> str | None:
 
 def _remember(conn: Connection, name: str, value: str) -> None:
     conn.execute(
-        text("insert into ops.setting values (:n, :v) on conflict (name) do update set value = excluded.value"),
+        text(
+            "insert into ops.setting values (:n, :v) on conflict (name) do update set value = excluded.value"
+        ),
         {"n": name, "v": value},
     )
 

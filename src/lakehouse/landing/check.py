@@ -25,9 +25,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A checked file, ready to be uploaded. ``rows`` are data rows, without the header."""
+    """A checked file, ready to be uploaded as ``name``. ``rows`` are data rows, without the header."""
 
     table: str
+    name: str
     path: Path
     rows: int
     bytes: int
@@ -90,9 +91,12 @@ class _Checked:
 
     def add(self, contract: Contract, path: Path, work: Path, report: Progress) -> None:
         if contract.partition_column:
-            batches = _reported(contract, path, Digest(), report)
-            for day in split_by_day(batches, contract, work / contract.table, path.name):
-                file = LocalFile(contract.name, day.path, day.rows, day.bytes, day.sha256)
+
+            def read(digest: Digest) -> Iterator[pa.RecordBatch]:
+                return _reported(contract, path, digest, report)
+
+            for day in split_by_day(read, contract, work / contract.table, path):
+                file = LocalFile(contract.name, contract.file_name, day.path, day.rows, day.bytes, day.sha256)
                 self.days[day.partition_key].append(file)
         else:
             self.undated.append(self._check(contract, path, report))
@@ -112,7 +116,7 @@ class _Checked:
                 column=dated.source_name,
             )
         self.last_day = max(self.last_day, last_day)
-        return LocalFile(contract.name, path, rows, digest.size, digest.sha256)
+        return LocalFile(contract.name, path.name, path, rows, digest.size, digest.sha256)
 
     def deliveries(self, source: str, partition_key: str | None) -> dict[str, list[LocalFile]]:
         if self.undated:

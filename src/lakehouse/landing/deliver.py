@@ -107,7 +107,7 @@ class _Zone:
     def deliver(self, day: str, files: list[LocalFile]) -> LandingReport:
         """Upload one delivery: old manifest away, changed files, new manifest, leftovers away."""
         prefix = delivery_prefix(self.source, day)
-        keys = {prefix + file.path.name: file for file in files}
+        keys = {prefix + file.name: file for file in files}
         wanted = Manifest.of(
             self.source,
             day,
@@ -122,12 +122,12 @@ class _Zone:
             # Until the new manifest there is no delivery: nobody may read new bytes by the old manifest.
             self.s3.delete_object(Bucket=self.bucket, Key=manifest_key(self.source, day))
         for key, file in changed.items():
-            self._upload(key, file, f"upload dt={day}/{file.path.name}")
+            self._upload(key, file, f"upload dt={day}/{file.name}")
         write_manifest(self.s3, self.bucket, wanted)
         for key in sorted(there.keys() - keys.keys()):
             self.s3.delete_object(Bucket=self.bucket, Key=key)
         action: Action = "superseded" if served else "landed"
-        names = tuple(f.path.name for f in changed.values())
+        names = tuple(f.name for f in changed.values())
         return LandingReport(self.source, day, action, tuple(files), names)
 
     def _upload(self, key: str, file: LocalFile, label: str) -> None:

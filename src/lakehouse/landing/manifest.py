@@ -112,13 +112,18 @@ def write_manifest(s3: S3Client, bucket: str, manifest: Manifest) -> None:
     )
 
 
-def list_partitions(s3: S3Client, bucket: str, source: str) -> list[str]:
-    """Partition keys of all visible deliveries of a source, oldest first."""
-    found: list[str] = []
+def list_deliveries(s3: S3Client, bucket: str, source: str) -> dict[str, datetime]:
+    """Partition key → when it was landed (the store's clock), of all visible deliveries of a source, oldest first."""
+    found: dict[str, datetime] = {}
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{_ROOT}/{source}/dt=")
     for page in pages:
         for entry in page.get("Contents", []):
             folder, _, name = entry["Key"].rpartition("/")
             if name == MANIFEST_NAME:
-                found.append(folder.rpartition("dt=")[2])
-    return sorted(found)
+                found[folder.rpartition("dt=")[2]] = entry["LastModified"]
+    return dict(sorted(found.items()))
+
+
+def list_partitions(s3: S3Client, bucket: str, source: str) -> list[str]:
+    """Partition keys of all visible deliveries of a source, oldest first."""
+    return list(list_deliveries(s3, bucket, source))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +14,12 @@ from typing import IO, Self, cast
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from isal import igzip
 
 from lakehouse.contract import Column, Contract
 from lakehouse.landing.defects import defect
 from lakehouse.landing.delimited import SOURCE_LINE
+from lakehouse.landing.stream import Digest, is_gzip
 
 #: Speed over size: landed files are read once.
 _GZIP_LEVEL = 1
@@ -64,7 +65,7 @@ class DaySplitter:
         Raises:
             FileDefect: a row's time cannot be read, so its day is not known.
         """
-        days = self._days(batch)
+        days = self.days(batch)
         rows = batch.drop_columns([SOURCE_LINE])
         distinct = [str(day) for day in pc.unique(days).to_pylist()]
         for day in distinct:
@@ -89,7 +90,9 @@ class DaySplitter:
     def _created(self, path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True)
         stored = self._closing.enter_context(path.open("wb"))
-        packed = gzip.GzipFile(filename="", fileobj=stored, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
+        packed = igzip.IGzipFile(  # type: ignore[no-untyped-call]
+            filename="", fileobj=stored, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0
+        )
         return cast(IO[bytes], self._closing.enter_context(packed))
 
     def _path(self, day: str) -> Path:
@@ -101,7 +104,7 @@ class DaySplitter:
             checksum = hashlib.file_digest(stream, "sha256").hexdigest()
         return DayFile(day, path, self._rows[day], path.stat().st_size, checksum)
 
-    def _days(self, batch: pa.RecordBatch) -> pa.StringArray:
+    def days(self, batch: pa.RecordBatch) -> pa.StringArray:
         """The day (``YYYY-MM-DD``) of every row."""
         values = batch.column(self._column.raw_name)
         pattern, width, layout = _day_format(self._column)
@@ -130,17 +133,39 @@ class DaySplitter:
 
 
 def split_by_day(
-    batches: Iterator[pa.RecordBatch], contract: Contract, folder: Path, file: str
+    read: Callable[[Digest], Iterator[pa.RecordBatch]], contract: Contract, folder: Path, path: Path
 ) -> list[DayFile]:
-    """Write each day of a stream of events to ``folder/<day>/<contract.file_name>``.
+    """One file per day of events: of several days ``folder/<day>/<contract.file_name>``, of one day the file itself.
+
+    Args:
+        read: reads the file from its beginning.
+        contract: of the events.
+        folder: where files may be written.
+        path: the file. When it is compressed and holds one day it is left as it is.
 
     Raises:
-        FileDefect: the stream is broken, or a row's day cannot be told.
+        FileDefect: the file is broken, or a row's day cannot be told.
     """
-    with DaySplitter(contract, folder, file) as splitter:
-        for batch in batches:
+    whole = _whole_day(read, contract, path) if is_gzip(path) else None
+    if whole:
+        return [whole]
+    with DaySplitter(contract, folder, path.name) as splitter:
+        for batch in read(Digest()):
             splitter.add(batch)
         return splitter.finish()
+
+
+def _whole_day(
+    read: Callable[[Digest], Iterator[pa.RecordBatch]], contract: Contract, path: Path
+) -> DayFile | None:
+    """The file as the one of its only day; None as soon as it shows a second one."""
+    splitter, digest, rows, found = DaySplitter(contract, path.parent, path.name), Digest(), 0, ""
+    for batch in read(digest):
+        days = [str(day) for day in pc.unique(splitter.days(batch)).to_pylist()]
+        if len(days) > 1 or found not in ("", days[0]):
+            return None
+        found, rows = days[0], rows + batch.num_rows
+    return DayFile(found, path, rows, digest.size, digest.sha256) if rows else None
 
 
 def _day_format(column: Column) -> tuple[str, int, str]:

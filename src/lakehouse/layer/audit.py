@@ -80,14 +80,16 @@ def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> st
 
 def _where(publishes: Sequence[Publish], hard: Sequence[RuleResult]) -> str:
     """Where the rows of a blocked run can be looked at, by the names the relations really have."""
-    named = {_table(r) for r in hard}
-    relations = [p.stage for p in publishes if p.table in named and p.placement != "none"]
-    relations = relations or [p.stage for p in publishes if p.placement != "none"]
-    refused = f"; rows that row rules refused in {relations[0]}__refused" if publishes[0].layer == "silver" else ""
-    return (
-        f"Nothing was published. Until the next try the rows are in {', '.join(relations[:3])}{refused}. "
-        "Mend the files or the rule, then run the partition again."
-    )
+    # Accounting and agreement have one row per table.
+    counted = [key.partition(",")[0].removeprefix("table_name=") for r in hard for key in r.sample_keys]
+    named = {*map(_table, hard), *counted}
+    mine = [p for p in publishes if p.table in named] or list(publishes)
+    staged = ", ".join([p.stage for p in mine if p.placement != "none"][:3])
+    refused = ", ".join(p.refused for p in mine[:3]) if mine[0].layer == "silver" else ""
+    places = [f"the rows are in {staged}"] if staged else []
+    places += [f"rows that row rules refused are in {refused}"] if refused else []
+    until = f" Until the next try {' and '.join(places)}." if places else ""
+    return f"Nothing was published.{until} Mend the files or the rule, then run the partition again."
 
 
 def _by_table(

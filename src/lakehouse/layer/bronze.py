@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import Connection, text
@@ -17,18 +18,23 @@ from lakehouse.contract import Project
 from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import FileDefect, LakehouseError
 from lakehouse.home.homes import Homes
-from lakehouse.home.rows import attach, copy_rows, create_stage, to_wire, wire_schema
-from lakehouse.home.warehouse import run_script
+from lakehouse.home.rows import copy_rows, create_stage, to_wire, wire_schema
 from lakehouse.landing.delimited import read_batches
 from lakehouse.landing.manifest import read_manifest
 from lakehouse.landing.stream import Digest
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
-from lakehouse.layer.staging import Stage, tee
+from lakehouse.layer.place import attach_rows
+from lakehouse.layer.stage import CONSTANTS, Stage, tee
 from lakehouse.layer.steps import LayerSteps, Plan, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, raw_subject
 
+#: Batches that are in bronze, and whether each is the current one of its key.
+_SERVED = """
+select batch_id::text, superseded_by is null from ops.batch
+where batch_id = any(cast(:b as uuid[])) and bronze_publish_id is not null
+"""
 _NEW_BATCH = """
 insert into ops.batch (
     batch_id, source, table_name, partition_key, source_key, source_hash, size_bytes, landed_at
@@ -61,7 +67,13 @@ class Bronze(LayerSteps):
     layer = "bronze"
 
     def plan(
-        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+        self,
+        homes: Homes,
+        conn: Connection,
+        project: Project,
+        source: str,
+        partition_key: str,
+        full_refresh: bool,
     ) -> Plan:
         """One table per file of the delivery that is not served as the current one of its key.
 
@@ -69,22 +81,15 @@ class Bronze(LayerSteps):
             LakehouseError: there is no such delivery, or it lacks a contract's file.
         """
         batches = _delivered(homes, project, source, partition_key)
-        known: dict[str, bool] = {
-            batch: current
-            for batch, current in conn.execute(
-                text(
-                    "select batch_id::text, superseded_by is null from ops.batch "
-                    "where batch_id = any(cast(:b as uuid[])) and bronze_publish_id is not null"
-                ),
-                {"b": [b.batch_id for b in batches]},
-            )
-        }
+        served = conn.execute(text(_SERVED), {"b": [b.batch_id for b in batches]})
+        known: dict[str, bool] = dict(served.tuples())
         new = [b for b in batches if not known.get(b.batch_id)]
         if new:
             conn.execute(text(_NEW_BATCH), [{"source": source} | vars(b) for b in new])
         return Plan(
             tuple(
-                Wanted(b.table, "revive" if b.batch_id in known else "batch", batches=(b.batch_id,)) for b in new
+                Wanted(b.table, "revive" if b.batch_id in known else "batch", batches=(b.batch_id,))
+                for b in new
             )
         )
 
@@ -98,14 +103,12 @@ class Bronze(LayerSteps):
         target = Target.of(work.project, "bronze", publish.table)
         with open_session(work.homes) as session:
             staging = Stage(work.homes, conn, session, target, publish)
-            if publish.mode == "revive":
-                rows = _look_again(conn, staging, batch)
-            else:
-                rows = _parse(work, conn, staging, batch)
+            stored = publish.mode == "revive"
+            rows = _look_again(conn, staging, batch) if stored else _parse(work, conn, staging, batch)
         counts = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0}
         mark_accounted(conn, publish, {batch.batch_id: counts})
         changes = {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0, "carried": 0}
-        placement = "none" if publish.mode == "revive" else "attach"
+        placement = "none" if stored else "attach"
         mark_staged(conn, publish, attempt, placement=placement, counts=changes, replaced_files=())
         return counts | changes
 
@@ -121,7 +124,8 @@ class Bronze(LayerSteps):
             return
         batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
         name = f"{publish.table}__{batch.batch_id.replace('-', '')[:12]}"
-        attach(conn, publish.stage, f"raw.{publish.table}", name, f"for values in ({literal(batch.batch_id)})")
+        target = Target.of(work.project, "bronze", publish.table)
+        attach_rows(conn, target, publish, name, f"for values in ({literal(batch.batch_id)})")
 
     def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
         """Make the batch the current one of its key."""
@@ -170,21 +174,29 @@ def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
     read = read_batches(body, contract, batch.source_key, digest)
     sent = [n for n in target.columns if n not in constants]
     wire = wire_schema({n: target.columns[n] for n in sent}, target.schema)
-    rows = copy_rows(
-        conn,
-        relation,
-        wire,
-        (to_wire(b, wire) for b in tee(work.homes, uri, target.schema, _with(read, constants, target.schema))),
-    )
+    schema = _lake_schema(target.schema)
+    batches = tee(work.homes, uri, schema, _with(read, constants, schema))
+    rows = copy_rows(conn, relation, wire, (to_wire(batch, wire) for batch in batches))
     if digest.sha256 != batch.source_hash:
         raise FileDefect(
             f"{batch.source_key} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
             f"Somebody overwrote it. Land it again: lakehouse land {work.run.source} --date {batch.partition_key}",
         )
-    run_script(conn, "".join(target.ddl.for_stage(relation, literal(batch.batch_id))) + f"analyze {relation}")
     staging.note(uri, rows)
-    staging.agree([uri], relation)
+    constraints = "".join(target.ddl.for_stage(relation, literal(batch.batch_id)))
+    staging.agree([uri], relation, f"{constraints}analyze {relation}")
     return rows
+
+
+def _lake_schema(schema: pa.Schema) -> pa.Schema:
+    """The lake's schema, with texts that are the same in all rows as dictionaries: they cost next to nothing then."""
+    fields = [
+        f.with_type(pa.dictionary(pa.int32(), pa.string()))
+        if f.name in CONSTANTS and f.type == pa.string()
+        else f
+        for f in schema
+    ]
+    return pa.schema(fields)
 
 
 def _with(
@@ -192,13 +204,14 @@ def _with(
 ) -> Iterator[pa.RecordBatch]:
     """Give each batch the technical columns, which are the same in all rows."""
     landed_at = pa.scalar(datetime.fromisoformat(constants["_ingested_at"]), pa.timestamp("us", tz="UTC"))
-    scalars = {name: pa.scalar(value, pa.string()) for name, value in constants.items()}
-    scalars["_ingested_at"] = landed_at
     for batch in batches:
-        columns = [
-            pa.repeat(scalars[name], batch.num_rows) if name in scalars else batch.column(name)
-            for name in schema.names
-        ]
+        rows = batch.num_rows
+        first = pa.repeat(pa.scalar(0, pa.int32()), rows)
+        given: dict[str, pa.Array[Any]] = {
+            name: pa.DictionaryArray.from_arrays(first, pa.array([text])) for name, text in constants.items()
+        }
+        given["_ingested_at"] = pa.repeat(landed_at, rows)
+        columns = [given[name] if name in given else batch.column(name) for name in schema.names]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -206,7 +219,9 @@ def _look_again(conn: Connection, staging: Stage, batch: Batch) -> int:
     """The batch is in both homes since it came first; compare them once more. Returns its rows."""
     uris = list(
         conn.execute(
-            text("select uri from ops.lake_file where batch_id = :b and layer = 'bronze' and status = 'live'"),
+            text(
+                "select uri from ops.lake_file where batch_id = :b and layer = 'bronze' and status = 'live'"
+            ),
             {"b": batch.batch_id},
         ).scalars()
     )

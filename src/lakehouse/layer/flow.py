@@ -139,9 +139,9 @@ def publish(homes: Homes, project: Project, source: str, layer: Layer, partition
             with homes.engine.begin() as conn:
                 end_run(conn, run, "overtaken")
             raise
-        lake.sweep(homes, layer, [t for t in project.stage_order(source, layer)])
+        lake.sweep(homes, layer, list(project.stage_order(source, layer)))
     with homes.engine.connect() as conn:
-        return _event(conn, source, layer, partition_key, run)
+        return event(conn, source, layer, partition_key, run)
 
 
 class Overtaken(StaleStage):
@@ -178,7 +178,7 @@ def _publish(work: Work, conn: Connection) -> None:
                 "lakehouse.partition-key": one.partition_key,
             },
         )
-        mark_published(conn, one, done and done.snapshot_id, done and done.sequence_number)
+        mark_published(conn, one, done)
         steps.settle(work, conn, one)
     end_run(conn, run, "published")
 
@@ -198,8 +198,10 @@ def _check_bases(conn: Connection, mine: list[Publish]) -> None:
             )
 
 
-def _event(conn: Connection, source: str, layer: Layer, partition_key: str, run: Run | None) -> dict[str, Any]:
-    """What was just published, else what the ledger last published for the partition."""
+def event(
+    conn: Connection, source: str, layer: Layer, partition_key: str, run: Run | None = None
+) -> dict[str, Any]:
+    """What an event tells: what a run has just published, else what the ledger last published for the partition."""
     rows = conn.execute(
         text(
             "select distinct on (p.table_name, p.partition_key) p.table_name, "

@@ -25,7 +25,7 @@ from lakehouse.home.homes import Homes
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Pin, Publish, Wanted, current_tables, mark_staged, seen_by_last_run
 from lakehouse.layer.place import place_rows
-from lakehouse.layer.staging import Stage
+from lakehouse.layer.stage import Stage
 from lakehouse.layer.steps import LayerSteps, Plan, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, gold_subject
@@ -41,7 +41,9 @@ select exists (
         and publish_id > :since and publish_id <= :upto and inserted_rows + updated_rows + deleted_rows > 0
 )
 """
-_FINGERPRINTS = "select table_name, fingerprint from ops.publish where source = :s and layer = 'gold' and is_current"
+_FINGERPRINTS = (
+    "select table_name, fingerprint from ops.publish where source = :s and layer = 'gold' and is_current"
+)
 
 
 class Gold(LayerSteps):
@@ -50,7 +52,13 @@ class Gold(LayerSteps):
     layer = "gold"
 
     def plan(
-        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+        self,
+        homes: Homes,
+        conn: Connection,
+        project: Project,
+        source: str,
+        partition_key: str,
+        full_refresh: bool,
     ) -> Plan:
         """One table per model to recompute.
 
@@ -59,7 +67,7 @@ class Gold(LayerSteps):
         """
         pins = tuple(_pins(conn, source))
         changed = {p.table for p in pins if p.layer == "silver" and _has_changed(conn, p)}
-        served = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).all())
+        served: dict[str, str] = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).tuples())
         stale: dict[str, Wanted] = {}
         for table, upstream in project.stage_order(source, "gold").items():
             model = project.gold[table]
@@ -118,7 +126,12 @@ class Gold(LayerSteps):
             "carried": written.carried_rows,
         }
         mark_staged(
-            conn, publish, attempt, placement=written.placement, counts=changes, replaced_files=written.replaced_files
+            conn,
+            publish,
+            attempt,
+            placement=written.placement,
+            counts=changes,
+            replaced_files=written.replaced_files,
         )
         rows = found.inserted + found.updated + found.unchanged
         return {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0} | changes
@@ -180,7 +193,10 @@ def _register_unit_inputs(
 ) -> None:
     """What the queries of units read; in full every row counts as changed."""
     queries = [work.project.affected_sql(work.run.source, unit) for unit in units]
-    named = {schema: sorted({t for q in queries for t in reads(schema, q)}) for schema in ("ods", "gold", "changed")}
+    named = {
+        schema: sorted({t for q in queries for t in reads(schema, q)})
+        for schema in ("ods", "gold", "changed")
+    }
     served = [m.table for m in work.project.models(work.run.source) if in_full and m.unit in units]
     for table in {*named["ods"], *(named["changed"] if in_full else ())}:
         inputs.table(session, "ods", table)
@@ -257,7 +273,9 @@ def _register_inputs(
     _register_delivery(session, work)
 
 
-def _changed_dates(conn: Connection, inputs: Inputs, project: Project, model: GoldModel) -> dict[str, list[str]]:
+def _changed_dates(
+    conn: Connection, inputs: Inputs, project: Project, model: GoldModel
+) -> dict[str, list[str]]:
     """Event table → the partitions that changed since the last run; the others are not read.
 
     So the cost of a day does not grow with history. What spans more than changed partitions is computed from a

@@ -10,13 +10,16 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
 
 from lakehouse.contract.model import Layer
 from lakehouse.errors import StaleStage
 from lakehouse.home.warehouse import lock
+
+if TYPE_CHECKING:
+    from lakehouse.home.iceberg import Committed
 
 #: Namespace of batch ids. Changing it would make every delivered file look new.
 _BATCH_NAMESPACE = uuid.UUID("6f1d1c62-8d2e-5c1b-9d0c-3f1b7a5e2c44")
@@ -163,7 +166,9 @@ def close_runs(conn: Connection, source: str, layer: Layer, partition_key: str) 
     run = {"s": source, "l": layer, "k": partition_key}
     mine = "select run_id from ops.run where source = :s and layer = :l and partition_key = :k"
     conn.execute(
-        text(f"update ops.publish set status = 'closed' where status in ('planned', 'staged') and run_id in ({mine})"),
+        text(
+            f"update ops.publish set status = 'closed' where status in ('planned', 'staged') and run_id in ({mine})"
+        ),
         run,
     )
     conn.execute(
@@ -177,7 +182,12 @@ def close_runs(conn: Connection, source: str, layer: Layer, partition_key: str) 
 
 
 def start_run(
-    conn: Connection, source: str, layer: Layer, partition_key: str, wanted: Sequence[Wanted], pins: Iterable[Pin]
+    conn: Connection,
+    source: str,
+    layer: Layer,
+    partition_key: str,
+    wanted: Sequence[Wanted],
+    pins: Iterable[Pin],
 ) -> Run:
     """Write a plan down: the run, its tables, the batches they account for, and everything it reads.
 
@@ -310,7 +320,10 @@ def mark_staged(
     if done is None:
         raise _over(publish)
     conn.execute(
-        text("update ops.run set status = 'planned', verdict = null where run_id = :r and status in ('audited', 'blocked')"),
+        text(
+            "update ops.run set status = 'planned', verdict = null "
+            "where run_id = :r and status in ('audited', 'blocked')"
+        ),
         {"r": publish.run_id},
     )
 
@@ -343,7 +356,9 @@ def accounted_batches(conn: Connection, publish: Publish) -> list[str]:
     return list(rows.scalars())
 
 
-def mark_audited(conn: Connection, run: Run, verdict: str, tables: Mapping[str, tuple[str, str | None]]) -> None:
+def mark_audited(
+    conn: Connection, run: Run, verdict: str, tables: Mapping[str, tuple[str, str | None]]
+) -> None:
     """Record a gate's verdict on a run and its tables (table → verdict, message).
 
     Raises:
@@ -359,7 +374,9 @@ def mark_audited(conn: Connection, run: Run, verdict: str, tables: Mapping[str, 
         {"status": status, "v": verdict, "m": messages, "r": run.run_id},
     ).one_or_none()
     if done is None:
-        raise StaleStage(f"{run.label}: this run is over.", f"Clear the task `plan` of {run.source}_{run.layer}.")
+        raise StaleStage(
+            f"{run.label}: this run is over.", f"Clear the task `plan` of {run.source}_{run.layer}."
+        )
     if tables:
         conn.execute(
             text("update ops.publish set verdict = :v, message = :m where run_id = :r and table_name = :t"),
@@ -367,26 +384,22 @@ def mark_audited(conn: Connection, run: Run, verdict: str, tables: Mapping[str, 
         )
 
 
-def mark_published(conn: Connection, publish: Publish, snapshot_id: int | None, sequence_number: int | None) -> None:
-    """Make a publish the state of its table that readers see. Without a new snapshot the present one stays."""
+def mark_published(conn: Connection, publish: Publish, committed: Committed | None) -> None:
+    """Make a publish the state of its table that readers see; without a commit to the lake its snapshot stays."""
     table = {"l": publish.layer, "t": publish.table}
     before = conn.execute(
         text(
             "update ops.publish set is_current = false where layer = :l and table_name = :t and is_current "
-            "returning snapshot_id, sequence_number"
+            "returning snapshot_id"
         ),
         table,
-    ).one_or_none()
+    ).scalar()
     conn.execute(
         text(
             "update ops.publish set status = 'published', is_current = true, snapshot_id = :s, "
-            "sequence_number = :n, published_at = clock_timestamp() where publish_id = :p"
+            "published_at = clock_timestamp() where publish_id = :p"
         ),
-        {
-            "p": publish.publish_id,
-            "s": snapshot_id if snapshot_id is not None else before and before[0],
-            "n": sequence_number if snapshot_id is not None else before and before[1],
-        },
+        {"p": publish.publish_id, "s": committed.snapshot_id if committed else before},
     )
     conn.execute(
         text("update ops.accounted set is_published = true where publish_id = :p"), {"p": publish.publish_id}
@@ -451,7 +464,8 @@ def ask_for_turn(
         if not is_alive(other):
             _leave_line(conn, source, layer, other)
     conn.execute(
-        text("update ops.turn set is_held = true where source = :s and layer = :l and orchestrator_run = :r"), queue
+        text("update ops.turn set is_held = true where source = :s and layer = :l and orchestrator_run = :r"),
+        queue,
     )
     return []
 
@@ -488,8 +502,6 @@ def to_wake(conn: Connection, source: str, layer: Layer) -> str | None:
 
     What the gate has blocked or what has failed is left to people; what another run overtook is tried again.
     """
-    if conn.execute(text("select to_regclass('ops.open_partition')")).scalar() is None:
-        return None
     found: str | None = conn.execute(
         text(
             "select min(partition_key)::text from ops.open_partition where source = :s and layer = :l "

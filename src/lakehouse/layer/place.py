@@ -27,20 +27,28 @@ def place_rows(conn: Connection, target: Target, publish: Publish) -> None:
     if target.has_dates:
         name = f"{target.table}_p{publish.partition_key.replace('-', '')}"
         bound = f"for values in ({literal(publish.partition_key)})"
-    expected = _counted(conn, publish)
     if publish.placement == "attach":
-        found = conn.exec_driver_sql(f"select count(*) from {publish.stage}").scalar_one()
-        _check(publish, expected["inserted"] + expected["updated"], found)
-        attach(conn, publish.stage, target.ddl.relation, name, bound)
+        attach_rows(conn, target, publish, name, bound)
         return
+    expected = _counted(conn, publish)
     partition = f"{target.ddl.schema}.{name}"
-    run_script(
-        conn, f"create table if not exists {partition} partition of {target.ddl.relation} {bound}"
-    )
+    run_script(conn, f"create table if not exists {partition} partition of {target.ddl.relation} {bound}")
     _check(publish, expected, merge(conn, publish.stage, partition, target.key, list(target.columns)))
     if sum(expected.values()) >= _ANALYZE_ROWS:
         run_script(conn, f"analyze {partition}")
     run_script(conn, f"drop table {publish.stage}")
+
+
+def attach_rows(conn: Connection, target: Target, publish: Publish, name: str, bound: str) -> None:
+    """Make the staged relation a partition of its table.
+
+    Raises:
+        StaleStage: it does not hold the rows that were counted.
+    """
+    expected = _counted(conn, publish)
+    found = conn.exec_driver_sql(f"select count(*) from {publish.stage}").scalar_one()
+    _check(publish, expected["inserted"] + expected["updated"], found)
+    attach(conn, publish.stage, target.ddl.relation, name, bound)
 
 
 def _counted(conn: Connection, publish: Publish) -> dict[str, int]:

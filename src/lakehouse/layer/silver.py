@@ -7,6 +7,7 @@ and ``_rank``), ``result`` (the rows that won their key), ``base`` (the table as
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import literal, raw_columns
@@ -29,7 +30,7 @@ from lakehouse.layer.ledger import (
     mark_staged,
 )
 from lakehouse.layer.place import place_rows
-from lakehouse.layer.staging import Stage
+from lakehouse.layer.stage import Stage
 from lakehouse.layer.steps import LayerSteps, Plan, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, contract_subject, removed_subject
@@ -76,6 +77,7 @@ where
 group by b.batch_id, b.partition_key
 order by b.partition_key, b.batch_id
 """
+_NOTHING = {"read": 0, "published": 0, "quarantined": 0, "duplicate": 0}
 _REFUSED = {"batch_id": "uuid", "source_line": "bigint", "reasons": "text", "record": "text"}
 
 
@@ -85,7 +87,13 @@ class Silver(LayerSteps):
     layer = "silver"
 
     def plan(
-        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+        self,
+        homes: Homes,
+        conn: Connection,
+        project: Project,
+        source: str,
+        partition_key: str,
+        full_refresh: bool,
     ) -> Plan:
         """One table (of events: one partition) per set of batches that bronze serves and silver has not taken up."""
         rows = conn.execute(text(_PENDING), {"source": source, "key": partition_key}).all()
@@ -139,9 +147,17 @@ class Silver(LayerSteps):
             "carried": written.carried_rows,
         }
         mark_staged(
-            conn, publish, attempt, placement=written.placement, counts=changes, replaced_files=written.replaced_files
+            conn,
+            publish,
+            attempt,
+            placement=written.placement,
+            counts=changes,
+            replaced_files=written.replaced_files,
         )
-        total = {name: sum(c[name] for c in counts.values()) for name in ("read", "published", "quarantined", "duplicate")}
+        total = {
+            name: sum(c[name] for c in counts.values())
+            for name in ("read", "published", "quarantined", "duplicate")
+        }
         return total | changes
 
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
@@ -200,11 +216,18 @@ def conform_text(project: Project, contract: Contract) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _conform(conn: Connection, session: Session, project: Project, contract: Contract, publish: Publish) -> None:
+def _conform(
+    conn: Connection, session: Session, project: Project, contract: Contract, publish: Publish
+) -> None:
     """Make ``raw_input``, ``conformed`` and ``result``."""
     read = conn.execute(
         text(_READ),
-        {"r": publish.run_id, "t": publish.table, "p": publish.publish_id, "whole": publish.mode != "partition"},
+        {
+            "r": publish.run_id,
+            "t": publish.table,
+            "p": publish.publish_id,
+            "whole": publish.mode != "partition",
+        },
     ).all()
     parts = []
     for number, (_, delivery, uris) in enumerate(read):
@@ -229,9 +252,8 @@ def _account(conn: Connection, session: Session, publish: Publish) -> dict[str, 
         "count(*) filter (where _reasons <> ''), count(*) filter (where _reasons = '' and _rank > 1) "
         f"from conformed where _batch_id in ({listed}) group by 1"
     )
-    nothing = dict.fromkeys(("read", "published", "quarantined", "duplicate"), 0)
-    return {batch: nothing for batch in mine} | {
-        batch: dict(zip(nothing, counts, strict=True)) for batch, *counts in found
+    return dict.fromkeys(mine, _NOTHING) | {
+        batch: dict(zip(_NOTHING, counts, strict=True)) for batch, *counts in found
     }
 
 

@@ -46,11 +46,17 @@ class LayerSteps(ABC):
 
     @abstractmethod
     def plan(
-        self, homes: Homes, conn: Connection, project: Project, source: str, partition_key: str, full_refresh: bool
+        self,
+        homes: Homes,
+        conn: Connection,
+        project: Project,
+        source: str,
+        partition_key: str,
+        full_refresh: bool,
     ) -> Plan:
         """Ask the ledger what there is to do, and pin everything it takes. Runs under the layer's lock."""
 
-    def prepare(self, work: Work) -> None:
+    def prepare(self, work: Work) -> None:  # noqa: B027 - most layers have nothing to share
         """Compute what the tables of a run share, after the plan is written down. Safe to repeat."""
 
     @abstractmethod
@@ -65,5 +71,5 @@ class LayerSteps(ABC):
     def place(self, work: Work, conn: Connection, publish: Publish) -> None:
         """Move staged rows into the warehouse's table."""
 
-    def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
+    def settle(self, work: Work, conn: Connection, publish: Publish) -> None:  # noqa: B027 - gold has no batches
         """Write into the ledger what a table's publish means for its batches."""

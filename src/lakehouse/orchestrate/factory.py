@@ -1,4 +1,4 @@
-"""Builds the three DAGs of a source: ``<source>_bronze`` → ``<source>_silver`` → ``<source>_gold``.
+"""Builds the DAGs of a source: ``<source>_bronze`` → ``<source>_silver`` → ``<source>_gold``; ``<source>_catch_up``.
 
     bronze   wait_for_delivery → plan → stage.<table>… → gate → publish ⇒ asset <source>/bronze
     silver                       plan → stage.<table>… → gate → publish ⇒ asset <source>/silver
@@ -8,6 +8,10 @@ A partition key, the delivery's date, travels with the asset events. ``plan`` sk
 when nothing is left it goes straight to ``publish``, which tells the event again. Hence the trigger rule of
 the tasks behind it: skipped tables are fine, failed ones are not, and when everything before was skipped (no
 delivery) so is the task.
+
+    catch_up   look → wake_silver ⇒ asset <source>/bronze, wake_gold ⇒ asset <source>/silver
+
+tells an event again when a layer has missed it.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from airflow.providers.standard.operators.python import PythonOperator
+from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator
 from airflow.sdk import (
     DAG,
     Asset,
@@ -33,8 +37,9 @@ from airflow.sdk import (
 from airflow.sdk.definitions.retry_policy import RetryAction
 
 from lakehouse.contract import Project
+from lakehouse.contract.model import Layer
 from lakehouse.errors import ContractError, FileDefect, GateFailed
-from lakehouse.orchestrate import manual, pools, steps
+from lakehouse.orchestrate import catch_up, manual, pools, steps
 from lakehouse.orchestrate.delivery import DeliverySensor
 from lakehouse.orchestrate.partition import KEY_FORMAT
 from lakehouse.orchestrate.planner import PlanOperator
@@ -45,6 +50,9 @@ _AFTER_SKIPS = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
 _NOT_RETRIED = RetryRule(
     [GateFailed, FileDefect, ContractError], RetryAction.FAIL, reason="Trying again cannot mend this."
 )
+
+#: How long a layer that was unpaused may wait for its next run.
+_CATCH_UP = "*/2 * * * *"
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ def build_dags(source: Source) -> dict[str, DAG]:
         ContractError: the source has no contracts, or a contract is not valid.
     """
     project = _project()
-    dags = (_bronze(source, project), _silver(source, project), _gold(source, project))
+    dags = (_bronze(source, project), _silver(source, project), _gold(source, project), _catch_up(source))
     return {dag.dag_id: dag for dag in dags}
 
 
@@ -146,6 +154,44 @@ def _gold(source: Source, project: Project) -> DAG:
     return dag
 
 
+def _catch_up(source: Source) -> DAG:
+    """Tells events again that a layer has missed; a trifle to run when there are none."""
+    with DAG(
+        dag_id=f"{source.name}_catch_up",
+        description=f"Wakes silver and gold of {source.name} when they have missed an event.",
+        schedule=_CATCH_UP,
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(minutes=10),
+        tags=["lakehouse", f"source:{source.name}", *source.tags],
+        doc_md=manual.catch_up_page(source.name, source.owner),
+        # The next run tries again.
+        default_args={"owner": source.owner, "retries": 0, "execution_timeout": timedelta(minutes=5)},
+    ) as dag:
+        look = BranchPythonOperator(
+            task_id="look",
+            python_callable=catch_up.look,
+            op_kwargs={"source": source.name},
+            doc_md="Asks the ledger which layers have missed something.",
+        )
+        look.template_fields = ()
+        assets: dict[Layer, Asset] = {"silver": source.assets.bronze, "gold": source.assets.silver}
+        look >> [_wake(source, layer, asset) for layer, asset in assets.items()]
+    return dag
+
+
+def _wake(source: Source, layer: Layer, asset: Asset) -> PythonOperator:
+    operator = PythonOperator(
+        task_id=f"wake_{layer}",
+        python_callable=catch_up.wake,
+        op_kwargs={"source": source.name, "layer": layer, "asset": asset},
+        outlets=[asset],
+        doc_md=f"Tells {asset.name} again, for the oldest partition that {layer} has missed.",
+    )
+    operator.template_fields = ()
+    return operator
+
+
 def _dag(source: Source, layer: Any, schedule: Any, params: dict[str, Param], *, max_active_runs: int) -> DAG:
     impact = source.impact[layer]
     page = manual.page(
@@ -193,7 +239,7 @@ def _steps(source: Source, layer: Any, project: Project) -> PlanOperator:
         source=source.name,
         layer=layer,
         pool=pools.PLAN_POOL,
-        poke_interval=10,
+        poke_interval=5,
         timeout=timedelta(hours=12).total_seconds(),
         execution_timeout=timedelta(minutes=15),
         doc_md="Waits for the run's turn, asks the ledger what is to do, skips the tables without work.",

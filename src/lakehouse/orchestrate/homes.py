@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from lakehouse.home.homes import Homes
 
 #: Airflow connection of the warehouse (type postgres, the loader role).
@@ -28,9 +30,8 @@ def open_homes() -> Iterator[Homes]:
     An S3 connection without a key leaves authentication to the machine's role (AWS's default chain).
     """
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    from lakehouse.home.homes import Homes, S3Access, open_engine
+    from lakehouse.home.homes import Homes, S3Access
 
     store = S3Hook(aws_conn_id=S3_CONNECTION).conn_config
     access = S3Access(
@@ -39,9 +40,21 @@ def open_homes() -> Iterator[Homes]:
         secret_key=store.aws_secret_access_key or "",
         region=store.region_name or "us-east-1",
     )
-    warehouse = PostgresHook(postgres_conn_id=WAREHOUSE_CONNECTION)
-    engine = open_engine(warehouse.sqlalchemy_url, "lakehouse-airflow")
-    try:
+    with open_warehouse() as engine:
         yield Homes(engine, access, bucket())
+
+
+@contextmanager
+def open_warehouse() -> Iterator[Engine]:
+    """The warehouse alone, for tasks that only ask the ledger; closed at the end."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    from lakehouse.home.homes import open_engine
+
+    engine = open_engine(
+        PostgresHook(postgres_conn_id=WAREHOUSE_CONNECTION).sqlalchemy_url, "lakehouse-airflow"
+    )
+    try:
+        yield engine
     finally:
         engine.dispose()

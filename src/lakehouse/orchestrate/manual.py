@@ -126,6 +126,31 @@ def page(it: Situation) -> str:
     )
 
 
+_CATCH_UP = """\
+## $source · catch up
+
+**What it does.** Airflow hands an event only to DAGs that are not paused at that moment. Every two minutes this DAG
+asks the ledger whether silver or gold of $source has missed a partition, and tells the event again for the oldest
+one, when the DAG that waits for it is not paused and idle. `wake_…` is skipped when nothing was missed, which is
+the usual case.
+
+**Impact of failure.** A layer that was paused stays behind until its next event. Owner: $owner.
+
+**How to rerun.** No need: the next run looks again. Pausing this DAG is safe.
+
+**Runbooks**
+
+$links
+"""
+
+
+def catch_up_page(source: str, owner: str) -> str:
+    """The manual of a source's catch-up DAG in Markdown."""
+    what, _ = RUNBOOKS["partition-did-not-travel"]
+    links = f"* {what}: {_link('partition-did-not-travel')}"
+    return Template(_CATCH_UP).substitute(source=source, owner=owner, links=links)
+
+
 def _link(name: str) -> str:
     """A link when ``LAKEHOUSE_DOCS_URL`` says where the documentation is served, else the file's name."""
     path = f"docs/runbooks/{name}.md"

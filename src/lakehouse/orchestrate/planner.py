@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.branch import BranchMixIn
@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from lakehouse.contract.model import Layer
-    from lakehouse.home.homes import Homes
+
+#: Whoever is far back in the line looks this often all the same.
+_LONGEST_PAUSE_S = 60.0
 
 
 class PlanOperator(BaseSensorOperator, BranchMixIn):
     """Waits for the run's turn, asks the ledger what there is to do, and skips the tables without work.
 
-    A layer's stage is shared, so one run of a layer works at a time. ``max_active_runs`` sees to that for
+    One run of a layer works at a time: two would only overtake each other. ``max_active_runs`` sees to that for
     silver and gold; bronze runs also come from backfills, which bring their own limit (10 unless told
-    otherwise), and some sit waiting for a delivery. So the planner takes a *turn*: a row that names the run,
-    respected while that run is running. It looks again every ``poke_interval`` without holding a worker.
+    otherwise), and some sit waiting for a delivery. So every run queues for its *turn* in the ledger, oldest
+    partition first; a run that has ended, by success, failure or deletion, is in nobody's way, so nothing has to
+    be released. Waiting holds no worker, and whoever is further back in the line looks less often.
 
     Nothing to do: every table and the gate are skipped and ``publish`` tells the event again.
     """
@@ -39,11 +42,21 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
 
     def poke(self, context: Context) -> bool:
         """Whether it is this run's turn."""
+        from lakehouse.contract import Project
+        from lakehouse.home import warehouse
+        from lakehouse.layer.ledger import ask_for_turn
+
+        key, alive = partition_key(context), is_running(context["ti"], f"{self.source}_{self.layer}")
         with open_homes() as homes:
-            holder = take_turn(homes, self.source, self.layer, context["run_id"], context["ti"])
-        if holder:
-            self.log.info("Run %s of this layer is at work; waiting for its end.", holder)
-        return holder is None
+            warehouse.prepare(homes, Project.load())
+            with homes.engine.begin() as conn:
+                before = ask_for_turn(conn, self.source, self.layer, context["run_id"], key, alive)
+        if before:
+            self.log.info(
+                "%d runs of this layer come first; waiting for the end of %s.", len(before), before[0]
+            )
+            self.poke_interval = min(self.poke_interval * len(before), _LONGEST_PAUSE_S)
+        return not before
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan, then branch into the tables that have work.
@@ -66,35 +79,6 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
         return {"partition_key": key, "tables": list(tables), "full_refresh": full}
 
 
-def take_turn(homes: Homes, source: str, layer: Layer, run_id: str, ti: Any) -> str | None:
-    """Make ``run_id`` the run that works on a layer, unless another one does: then that run's id.
-
-    A run that has ended, by success, failure or deletion, has no turn any more: nothing needs to be released.
-    """
-    from sqlalchemy import text
-
-    from lakehouse.contract import Project
-    from lakehouse.home import warehouse
-
-    warehouse.prepare(homes, Project.load())
-    turn = {"name": f"turn:{source}:{layer}", "run": run_id}
-    with homes.engine.begin() as conn:
-        conn.execute(
-            text("insert into ops.setting (name, value) values (:name, :run) on conflict do nothing"), turn
-        )
-        holder: str = conn.execute(
-            text("select value from ops.setting where name = :name for update"), turn
-        ).scalar_one()
-        if holder != run_id and _is_running(ti, holder):
-            return holder
-        conn.execute(text("update ops.setting set value = :run where name = :name"), turn)
-    return None
-
-
-def _is_running(ti: Any, run_id: str) -> bool:
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
-    try:
-        return bool(ti.get_dagrun_state(ti.dag_id, run_id) == "running")
-    except AirflowRuntimeError:  # the run has been deleted
-        return False
+def is_running(ti: Any, dag_id: str) -> Callable[[str], bool]:
+    """Tells for the ids of a DAG's runs whether they are at work; one that was deleted is not."""
+    return lambda run_id: bool(ti.get_dr_count(dag_id, run_ids=[run_id], states=["running"]))

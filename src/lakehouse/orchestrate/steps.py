@@ -6,6 +6,8 @@ The package's other rooms are imported inside: a DAG file is read by every task'
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset
 
     from lakehouse.contract.model import Layer
+    from lakehouse.home.homes import Homes
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ def stage(source: str, layer: Layer, table: str) -> dict[str, Any]:
     from lakehouse.layer import flow
 
     key = partition_key(get_current_context())
-    with open_homes() as homes:
+    with _homes(source, layer, key) as homes:
         counts = flow.stage(homes, Project.load(), source, layer, key, table)
     log.info("%s %s %s: %s", layer, table, key, counts or "nothing to do")
     return dict(counts)
@@ -52,7 +55,7 @@ def gate(source: str, layer: Layer) -> dict[str, Any]:
     from lakehouse.layer import flow
 
     key = partition_key(get_current_context())
-    with open_homes() as homes:
+    with _homes(source, layer, key) as homes:
         verdict = flow.gate(homes, Project.load(), source, layer, key)
     log.info("%s %s %s: %s", source, layer, key, verdict["verdict"])
     return dict(verdict)
@@ -75,7 +78,7 @@ def publish(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
 
     context = get_current_context()
     key = partition_key(context)
-    with open_homes() as homes:
+    with _homes(source, layer, key) as homes:
         told = flow.publish(homes, Project.load(), source, layer, key)
     if not told["row_counts"]:
         raise AirflowSkipException(f"{source} {layer} has never been published for {key}: no event.")
@@ -84,3 +87,32 @@ def publish(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
     event.extra.update(told)
     event.add_partitions(key)
     return told
+
+
+@contextmanager
+def _homes(source: str, layer: Layer, key: str) -> Iterator[Homes]:
+    """The homes of a step. Why it failed is written into the ledger too, for `lakehouse status`.
+
+    Only our own messages are: others may quote values of a row, which are not for everybody who reads the ledger.
+    """
+    from lakehouse.errors import LakehouseError
+
+    with open_homes() as homes:
+        try:
+            yield homes
+        except Exception as error:
+            known = error.message if isinstance(error, LakehouseError) else ""
+            _note(homes, source, layer, key, known or f"{type(error).__name__}; the task's log says more.")
+            raise
+
+
+def _note(homes: Homes, source: str, layer: Layer, key: str, message: str) -> None:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from lakehouse.layer.ledger import note_failure
+
+    try:
+        with homes.engine.begin() as conn:
+            note_failure(conn, source, layer, key, message)
+    except SQLAlchemyError as error:  # the warehouse may be what is down
+        log.warning("The ledger could not be told: %s", type(error).__name__)

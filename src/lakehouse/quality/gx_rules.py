@@ -2,9 +2,10 @@
 
 Imported when a gate runs, because it imports Great Expectations, which takes seconds.
 
-Its own expectations on values ask for four to eight figures each, look every column up and fetch values. Ours ask
-for one number: of rows that fulfil a condition (all conditions of a relation in one statement), or that a query
-returns. A rule that cannot be evaluated takes no other with it: Great Expectations then asks one by one.
+Its own expectations on values ask for several figures each, look every column up, and not all know the engine. Ours
+ask for one number: of rows that fulfil a condition (all conditions of a relation in one statement), or that a query
+returns. A rule that cannot be evaluated takes no other with it: Great Expectations then asks one by one. Pages and
+suites show every rule in Great Expectations' own words all the same.
 """
 
 from __future__ import annotations

@@ -25,9 +25,14 @@ from lakehouse.home.warehouse import run_script
 from lakehouse.layer.ledger import Publish
 from lakehouse.layer.target import Target
 
+#: Technical columns of bronze that are the same in all rows of a batch, and defaults of its partition of RAW.
+CONSTANTS = ("_batch_id", "_source_key", "_source_hash", "_ingested_at")
 #: Small files of a table are written into one when there are so many.
 _SMALL_FILES = 24
 _SMALL_ROWS = 64 * 1024
+_FORGET = (
+    "update ops.lake_file set etag = null where publish_id = :p and kind in ('changed', 'carried', 'result')"
+)
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,18 @@ class Written:
 class Stage:
     """One table being staged by one try, in one transaction of the warehouse."""
 
-    def __init__(self, homes: Homes, conn: Connection, session: Session, target: Target, publish: Publish) -> None:
+    def __init__(
+        self, homes: Homes, conn: Connection, session: Session, target: Target, publish: Publish
+    ) -> None:
         self.homes = homes
         self.conn = conn
         self.session = session
         self.target = target
         self.publish = publish
-        conn.execute(text("update ops.lake_file set etag = null where publish_id = :p and kind not in ('unit', 'metadata')"),
-                     {"p": publish.publish_id})  # fmt: skip
-        conn.execute(text("delete from ops.agreement where publish_id = :p"), {"p": publish.publish_id})
+        mine = {"p": publish.publish_id}
+        # What an earlier try has staged does not count any more.
+        conn.execute(text(_FORGET), mine)
+        conn.execute(text("delete from ops.agreement where publish_id = :p"), mine)
 
     def write(
         self, found: Difference, live: list[lake.LakeFile], partition: str | None, *, attachable: bool
@@ -67,7 +75,9 @@ class Stage:
         replaced = self._replaced(found, live)
         moved = self._carry(replaced, partition) if replaced else 0
         if found.unchanged:
-            self._file("result", "select *, cast(null as bigint) as _publish_id from result", partition, loose=True)
+            self._file(
+                "result", "select *, cast(null as bigint) as _publish_id from result", partition, loose=True
+            )
         return Written(placement, tuple(replaced), moved)
 
     def _changed(self, found: Difference, partition: str | None, *, attachable: bool) -> str:
@@ -89,29 +99,44 @@ class Stage:
         wire = wire_schema(columns, streamed)
         batches = tee(self.homes, uri, written, self.session.batches(query, streamed))
         copy_rows(self.conn, relation, wire, (to_wire(batch, wire) for batch in batches))
-        if attach:
-            run_script(self.conn, "".join(self.target.ddl.for_stage(relation, partition and literal(partition))))
-        run_script(self.conn, f"analyze {relation}")
         if uri:
             self.note(uri, found.inserted + found.updated)
-        self.agree([uri] if uri else [], relation + ("" if attach else f" where {OPERATION} <> 'delete'"))
+        indexes = (
+            "".join(self.target.ddl.for_stage(relation, partition and literal(partition))) if attach else ""
+        )
+        kept = "" if attach else f" where {OPERATION} <> 'delete'"
+        self.agree([uri] if uri else [], relation + kept, f"{indexes}analyze {relation}")
         return "attach" if attach else "merge"
 
     def _lacks_values(self) -> bool:
-        lacking = " or ".join(f"{name} is null" for name in self.target.columns if name in self.target.ddl.required)
+        lacking = " or ".join(
+            f"{name} is null" for name in self.target.columns if name in self.target.ddl.required
+        )
         return bool(
-            self.session.value(f"select exists (select 1 from delta where {OPERATION} <> 'delete' and ({lacking}))")
+            self.session.value(
+                f"select exists (select 1 from delta where {OPERATION} <> 'delete' and ({lacking}))"
+            )
         )
 
-    def agree(self, uris: list[str], relation: str) -> None:
-        """Read the staged rows back from both homes, and put counts and hashes side by side for the gate."""
-        query = count_and_hash(relation, self.target.columns, "warehouse")
-        in_warehouse = self.conn.exec_driver_sql(query.replace("%", "%%")).one()
-        self._record("changed", (in_warehouse[0], in_warehouse[1]), self._in_lake(uris))
+    def agree(self, uris: list[str], relation: str, prepare: str = "") -> None:
+        """Read the staged rows back from both homes, side by side, and record counts and hashes for the gate.
 
-    def _in_lake(self, uris: list[str]) -> tuple[int, str]:
+        ``prepare`` is run in the warehouse first. What is the same in all rows of a batch is not hashed: it was
+        not sent row by row.
+        """
+        constant = CONSTANTS if self.target.layer == "bronze" else ()
+        columns = {n: t for n, t in self.target.columns.items() if n not in constant}
+        with ThreadPoolExecutor(1) as beside:
+            lake_side = beside.submit(self._in_lake, uris, columns)
+            if prepare:
+                run_script(self.conn, prepare)
+            query = count_and_hash(relation, columns, "warehouse")
+            found = self.conn.exec_driver_sql(query.replace("%", "%%")).one()
+        self._record("changed", (found[0], found[1]), lake_side.result())
+
+    def _in_lake(self, uris: list[str], columns: dict[str, str]) -> tuple[int, str]:
         self.session.files("written", uris, self.target.columns)
-        rows, hashed = self.session.rows(count_and_hash("written", self.target.columns, "engine"))[0]
+        rows, hashed = self.session.rows(count_and_hash("written", columns, "engine"))[0]
         return rows, hashed
 
     def _replaced(self, found: Difference, live: list[lake.LakeFile]) -> list[str]:
@@ -179,7 +204,7 @@ def tee(
         for batch in batches:
             if writing:
                 writing.result()  # one batch ahead, no more
-            writing = background.submit(lambda b=batch: writer.write_batch(_kept(b, schema)))
+            writing = background.submit(writer.write_batch, _kept(batch, schema))
             yield batch
         if writing:
             writing.result()
@@ -191,5 +216,5 @@ def _loose(schema: pa.Schema) -> pa.Schema:
 
 def _kept(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if OPERATION in batch.schema.names:
-        batch = batch.filter(pc.not_equal(batch.column(OPERATION), "delete"))
+        batch = batch.filter(pc.not_equal(batch.column(OPERATION), pa.scalar("delete")))
     return batch.select(schema.names).cast(schema)
