@@ -180,7 +180,7 @@ def staged_files(conn: Connection, publish_id: int, *kinds: Kind) -> dict[str, s
         ),
         {"p": publish_id, "k": list(kinds)},
     )
-    return dict(found.tuples())
+    return dict(found.tuples().all())
 
 
 def publish_files(
@@ -199,7 +199,7 @@ def publish_files(
 
     add = staged_files(conn, publish_id, "changed", "carried")
     added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
-    drop: dict[str, int] = dict(conn.execute(added_by, {"u": list(replaced)}).tuples())
+    drop: dict[str, int] = dict(conn.execute(added_by, {"u": list(replaced)}).tuples().all())
 
     noted: list[str] = []
 

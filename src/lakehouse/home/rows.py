@@ -96,6 +96,9 @@ class _Feed(io.RawIOBase):
 def copy_rows(conn: Connection, relation: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
     """COPY batches of a schema (see :func:`wire_schema`) into a relation while they are made; returns the rows.
 
+    The relation was made in the same transaction (see :func:`create_stage`), so nobody can see it yet and its rows
+    are written as frozen: no later read or vacuum has to touch their pages again.
+
     Raises:
         Exception: whatever making the batches raised.
     """
@@ -104,7 +107,7 @@ def copy_rows(conn: Connection, relation: str, schema: pa.Schema, batches: Itera
     try:
         with cursor(conn) as cur:
             cur.copy_expert(
-                f"copy {relation} ({names}) from stdin (format binary)",
+                f"copy {relation} ({names}) from stdin (format binary, freeze)",
                 io.BufferedReader(feed, 1 << 20),
                 1 << 20,
             )

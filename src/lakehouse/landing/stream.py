@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from lakehouse.landing.defects import defect
 
@@ -117,7 +116,7 @@ def chunks(stream: io.BufferedIOBase, file: str, size: int = CHUNK_BYTES) -> Ite
                     f"the gzip file is cut off (it breaks off after {done:,} readable bytes)",
                     "The download or copy was interrupted; fetch the file again, check it with `gzip -t`.",
                 ) from error
-            except (zlib.error, gzip.BadGzipFile) as error:
+            except (igzip_lib.IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]  # not typed
                 raise defect(
                     file,
                     f"the gzip file is damaged after {done:,} readable bytes ({error})",

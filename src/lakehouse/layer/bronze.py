@@ -82,7 +82,7 @@ class Bronze(LayerSteps):
         """
         batches = _delivered(homes, project, source, partition_key)
         served = conn.execute(text(_SERVED), {"b": [b.batch_id for b in batches]})
-        known: dict[str, bool] = dict(served.tuples())
+        known: dict[str, bool] = dict(served.tuples().all())
         new = [b for b in batches if not known.get(b.batch_id)]
         if new:
             conn.execute(text(_NEW_BATCH), [{"source": source} | vars(b) for b in new])
@@ -183,8 +183,7 @@ def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
             f"Somebody overwrote it. Land it again: lakehouse land {work.run.source} --date {batch.partition_key}",
         )
     staging.note(uri, rows)
-    constraints = "".join(target.ddl.for_stage(relation, literal(batch.batch_id)))
-    staging.agree([uri], relation, f"{constraints}analyze {relation}")
+    staging.agree([uri], relation, "".join(target.ddl.for_stage(relation, literal(batch.batch_id))))
     return rows
 
 

@@ -67,7 +67,7 @@ class Gold(LayerSteps):
         """
         pins = tuple(_pins(conn, source))
         changed = {p.table for p in pins if p.layer == "silver" and _has_changed(conn, p)}
-        served: dict[str, str] = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).tuples())
+        served: dict[str, str] = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).tuples().all())
         stale: dict[str, Wanted] = {}
         for table, upstream in project.stage_order(source, "gold").items():
             model = project.gold[table]

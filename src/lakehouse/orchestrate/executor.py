@@ -21,6 +21,9 @@ LIBRARIES = (
     "airflow.providers.standard.operators.python",
     "duckdb",
     "great_expectations",
+    "great_expectations.render.renderer.site_builder",
+    "jinja2.ext",
+    "pgpq",
     "pyarrow.compute",
     "pyarrow.csv",
     "pyarrow.fs",
@@ -30,7 +33,6 @@ LIBRARIES = (
     "pyiceberg.io.pyarrow",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "sqlglot.dialects.duckdb",
-    "sqlglot.dialects.postgres",
     "yaml",
 )
 
