@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lakehouse.contract import Project
+from lakehouse.home.homes import Homes
 from lakehouse.stack.postgres import PostgresServer
 from lakehouse.stack.s3 import S3Server
 
@@ -43,3 +45,16 @@ def loaded(templates: Templates) -> Iterator[Lakehouse]:
     """A lakehouse that holds ``small_shop()`` up to gold, delivered on ``DAY``. Its landing zone is empty."""
     with templates.loaded() as made:
         yield made
+
+
+@pytest.fixture
+def undisturbed(templates: Templates) -> Iterator[Lakehouse]:
+    """Another lakehouse like ``loaded``, to compare with."""
+    with templates.loaded() as made:
+        yield made
+
+
+@pytest.fixture
+def alone(homes: Homes, flow_project: Project, tmp_path: Path, analyst_dsn: str) -> Lakehouse:
+    """A lakehouse with a bucket of its own, for tests that look at all of its objects. It has no tables yet."""
+    return Lakehouse(homes, flow_project, tmp_path / "files", analyst_dsn=analyst_dsn)

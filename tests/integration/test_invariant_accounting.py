@@ -148,7 +148,9 @@ def test_the_gate_blocks_when_a_row_is_missing_in_the_accounts(loaded: Lakehouse
     loaded.plan("silver", "2018-03-02")
     loaded.stage("silver", "2018-03-02")
     publish = loaded.staged("silver", "olist_orders", "2018-03-02")
-    assert loaded.execute(f"update ops.accounted set {change} where publish_id = :p", p=publish.publish_id) == 1
+    assert (
+        loaded.execute(f"update ops.accounted set {change} where publish_id = :p", p=publish.publish_id) == 1
+    )
     with pytest.raises(
         GateFailed, match=r"every_row_is_accounted_for is broken by 1 of \d+ rows.*olist_orders"
     ):

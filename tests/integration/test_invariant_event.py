@@ -118,7 +118,9 @@ def test_a_run_that_was_overtaken_is_told_so_and_not_that_all_is_done(loaded: La
     with pytest.raises(StaleStage, match="was published by another run since these rows were staged"):
         loaded.publish("silver", NEXT_DAY)
     for step in (loaded.stage, loaded.gate, loaded.publish):
-        with pytest.raises(StaleStage, match="another run has published since this one was planned") as caught:
+        with pytest.raises(
+            StaleStage, match="another run has published since this one was planned"
+        ) as caught:
             step("silver", NEXT_DAY)
         assert "Clear the task `plan` and those after it in olist_silver" in caught.value.hint
     assert loaded.served() == served

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lakehouse.compile import gold_tables
 from lakehouse.contract import GoldModel
 from lakehouse.errors import FileDefect, GateFailed, StaleStage
 from lakehouse.layer import gold
@@ -128,7 +129,8 @@ def test_a_table_without_rows_blocks(loaded: Lakehouse) -> None:
     loaded.stage("bronze", NEXT_DAY)
     publish = loaded.staged("bronze", "olist_sellers", NEXT_DAY)
     loaded.execute(
-        "update ops.accounted set read_rows = 0, published_rows = 0 where publish_id = :p", p=publish.publish_id
+        "update ops.accounted set read_rows = 0, published_rows = 0 where publish_id = :p",
+        p=publish.publish_id,
     )
     with pytest.raises(GateFailed, match=r"hard rule input_is_not_empty .*table_name=olist_sellers"):
         loaded.gate("bronze", NEXT_DAY)
@@ -166,7 +168,7 @@ def test_gold_that_does_not_add_up_blocks(loaded: Lakehouse, monkeypatch: pytest
     loaded.load(small_shop(5).only_orders(5), NEXT_DAY, "silver")
     before = loaded.served()
     loaded.plan("gold", NEXT_DAY)
-    right = gold.gold_query
+    right = gold_tables.gold_query
 
     def a_cent_too_much(model: GoldModel) -> str:
         cent = f"case when order_id = '{ident('order', 5)}' then 0.01 else 0 end"

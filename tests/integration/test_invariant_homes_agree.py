@@ -175,7 +175,9 @@ def test_a_difference_in_one_value_of_one_row_shows_in_the_hash(loaded: Lakehous
         before = conn.exec_driver_sql(query).one()
         for column, kind in types.items():
             # Whole numbers may be keys: far from the others.
-            more = "0.01" if kind.startswith("numeric") else "0.00001" if kind == "double precision" else "1000"
+            more = (
+                "0.01" if kind.startswith("numeric") else "0.00001" if kind == "double precision" else "1000"
+            )
             change = _OTHER.get(kind, f"{{0}} + {more}").format(column)
             where = f"where ctid = (select min(ctid) from ods.{table} where {column} is not null)"
             for other in (change, "null" if column not in loaded.required("ods", table) else change):

@@ -84,7 +84,9 @@ def test_one_commit_shows_both_homes_everything_and_no_commit_nothing(loaded: La
 
 
 def staged_files(lakehouse: Lakehouse) -> list[str]:
-    return [uri for (uri,) in lakehouse.query("select uri from ops.lake_file where status = 'staged' order by 1")]
+    return [
+        uri for (uri,) in lakehouse.query("select uri from ops.lake_file where status = 'staged' order by 1")
+    ]
 
 
 def exists(lakehouse: Lakehouse, uri: str) -> bool:

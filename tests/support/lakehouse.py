@@ -186,6 +186,19 @@ class Lakehouse:
         """All that readers of both homes see, to be compared before and after."""
         return {layer: (self.checksums(layer), self.snapshots(layer)) for layer in LAYERS}
 
+    def ledger(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table of ``ops``, and the relations of the stage."""
+        tables = [t for (t,) in self.query("select tablename from pg_tables where schemaname = 'ops' order by 1")]
+        found = {t: self.query(f"select t::text from ops.{t} as t order by 1") for t in tables}
+        staged = "select c.relname, c.relfilenode from pg_class as c where c.relnamespace = 'stage'::regnamespace"
+        return found | {"stage": self.query(f"{staged} order by 1")}
+
+    def objects(self) -> set[str]:
+        """The names of all objects of the lake that are in the bucket."""
+        pages = self.homes.s3_client().get_paginator("list_objects_v2")
+        listed = pages.paginate(Bucket=self.homes.bucket, Prefix="lake/")
+        return {f"s3://{self.homes.bucket}/{o['Key']}" for page in listed for o in page.get("Contents", [])}
+
     def environment(self) -> dict[str, str]:
         """The variables that give another process these homes and this project."""
         return os.environ | {
@@ -198,6 +211,16 @@ class Lakehouse:
             "LAKEHOUSE_SECRET_KEY": self.homes.s3.secret_key,
             "LAKEHOUSE_PROJECT": str(self.project.root),
         }
+
+    def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start Python in a process of its own, with these homes as its settings."""
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *arguments],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def process(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Python in a process of its own, with these homes as its settings."""

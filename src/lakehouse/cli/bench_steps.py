@@ -6,13 +6,16 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import date, timedelta
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sqlalchemy import text
@@ -23,7 +26,12 @@ from lakehouse.errors import LakehouseError
 from lakehouse.home import warehouse
 from lakehouse.home.homes import Homes
 from lakehouse.home.settings import Settings
+from lakehouse.landing.deliver import land as deliver
+from lakehouse.landing.sample_avazu import write_sample
+from lakehouse.layer import flow
+from lakehouse.quality import gx_context
 
+_CHANGED_ORDERS = 150
 Figures = dict[str, float]
 #: What a stack does once.
 SETUP = "importing libraries, creating tables"
@@ -53,10 +61,6 @@ def _measured(work: Callable[..., Figures], arguments: tuple[Any, ...]) -> Measu
 
 def land(settings: dict[str, str], source: str, folder: Path) -> Figures:
     """Check and upload the files; ``partition`` is the delivery's date as an ordinal day."""
-    from datetime import date
-
-    from lakehouse.landing.deliver import land as deliver
-
     started = time.monotonic()
     reports = deliver(_homes(settings), Project.load(), source, folder)
     day = date.fromisoformat(reports[-1].partition_key).toordinal()
@@ -65,16 +69,24 @@ def land(settings: dict[str, str], source: str, folder: Path) -> Figures:
 
 def compute(settings: dict[str, str], source: str, partition_key: str) -> Figures:
     """All steps of all layers in one process, without Airflow, a thread per core; seconds by layer, rows written."""
-    from lakehouse.layer import flow
-
     homes, project = _homes(settings), Project.load()
-    figures: Figures = {"rows written": 0}
     started = time.monotonic()
-    # Not counted as compute: in a running stack tables exist, and task processes start with these libraries.
-    for library in ("great_expectations", "pyiceberg.catalog.sql", "pyiceberg.io.pyarrow", "duckdb"):
+    _ready(homes, project)
+    setup = time.monotonic() - started
+    figures = _run(homes, project, source, partition_key)
+    return figures | {SETUP: setup}
+
+
+def _ready(homes: Homes, project: Project) -> None:
+    """Not counted as compute: in a running stack tables exist, and task processes start with these libraries."""
+    gx_context.load()
+    for library in ("pyiceberg.catalog.sql", "pyiceberg.io.pyarrow"):
         import_module(library)
     warehouse.prepare(homes, project)
-    figures[SETUP] = time.monotonic() - started
+
+
+def _run(homes: Homes, project: Project, source: str, partition_key: str) -> Figures:
+    figures: Figures = {"rows written": 0}
     for layer in LAYERS:
         started = time.monotonic()
         planned = flow.plan(homes, project, source, layer, partition_key)
@@ -95,6 +107,76 @@ def compute(settings: dict[str, str], source: str, partition_key: str) -> Figure
     return figures
 
 
+def seconds(figures: Figures) -> float:
+    """The layers' seconds in what :func:`compute` returns."""
+    return sum(s for name, s in figures.items() if name.split()[0] in LAYERS)
+
+
+def changed_orders(settings: dict[str, str], folder: Path, partition_key: str) -> Figures:
+    """The newest 150 orders come again with another status, on the day after: seconds, rows written and changed."""
+    homes, project = _homes(settings), Project.load()
+    _ready(homes, project)
+    with tempfile.TemporaryDirectory() as work:
+        changed = write_changed_orders(folder, Path(work), _CHANGED_ORDERS)
+        day = (date.fromisoformat(partition_key) + timedelta(days=1)).isoformat()
+        deliver(homes, project, "olist", Path(work), day)
+    found = _run(homes, project, "olist", day)
+    with homes.engine.connect() as conn:
+        silver = conn.execute(
+            text(
+                "select sum(inserted_rows + updated_rows + deleted_rows) from ops.publish "
+                "where layer = 'silver' and partition_key = :d"
+            ),
+            {"d": day},
+        ).scalar_one()
+    return {"seconds": seconds(found), "rows changed": changed, "rows written in silver": float(silver)}
+
+
+def write_changed_orders(folder: Path, into: Path, orders: int) -> int:
+    """Write a delivery of the newest orders of ``folder`` with another status; returns the orders.
+
+    The other files hold what belongs to these orders, or a few rows that have not changed.
+    """
+    import polars as pl
+
+    files = {c.name: c.file_name for c in Project.load().tables("olist")}
+    read = {name: pl.read_csv(folder / file, infer_schema=False) for name, file in files.items()}
+    newest = read["orders"].sort("order_purchase_timestamp").tail(orders)
+    status = (
+        pl.when(pl.col("order_status") == "shipped").then(pl.lit("invoiced")).otherwise(pl.lit("shipped"))
+    )
+    read["orders"] = newest.with_columns(order_status=status, order_delivered_customer_date=pl.lit(""))
+    for name in ("order_items", "order_payments", "order_reviews"):
+        mine = read[name].filter(pl.col("order_id").is_in(newest["order_id"].to_list()))
+        read[name] = mine if mine.height else read[name].head(1)
+    read["customers"] = read["customers"].filter(pl.col("customer_id").is_in(newest["customer_id"].to_list()))
+    for name in ("products", "sellers", "geolocation", "product_category_translation"):
+        read[name] = read[name].head(1)
+    for name, frame in read.items():
+        frame.write_csv(into / files[name])
+    return newest.height
+
+
+def many_deliveries(settings: dict[str, str], folder: Path, first: str, count: int) -> Figures:
+    """So many tiny deliveries, a day each: seconds of the 10th and of the last (means of five around them)."""
+    homes, project = _homes(settings), Project.load()
+    _ready(homes, project)
+    took = []
+    with tempfile.TemporaryDirectory() as work:
+        for number in range(count):
+            day = (date.fromisoformat(first) + timedelta(days=number)).isoformat()
+            write_changed_orders(folder, Path(work), 1 + number % 3)
+            deliver(homes, project, "olist", Path(work), day)
+            took.append(seconds(_run(homes, project, "olist", day)))
+    tenth, last = fmean(took[7:12]), fmean(took[-5:])
+    return {"10th delivery": tenth, f"{count}th delivery": last, "last to 10th": last / tenth}
+
+
+def write_impressions(folder: Path, rows: int) -> Figures:
+    """Made-up impressions of one day."""
+    return {name: float(n) for name, n in write_sample(folder, rows, hours=24).items()}
+
+
 def steps(settings: dict[str, str], source: str, partition_key: str) -> dict[str, Measured]:
     """Every task of a run as Airflow would run it, one process each: name → seconds and memory."""
     project = Project.load()
@@ -109,8 +191,6 @@ def steps(settings: dict[str, str], source: str, partition_key: str) -> dict[str
 
 
 def _one_task(settings: dict[str, str], source: str, layer: Layer, partition_key: str, task: str) -> Figures:
-    from lakehouse.layer import flow
-
     homes, project = _homes(settings), Project.load()
     started = time.monotonic()
     if task == "plan":

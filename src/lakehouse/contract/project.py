@@ -122,6 +122,15 @@ class Project:
                     f"sql/gold/{model.table}.sql reads {', '.join(unknown)}, which has no contract.",
                     "Mend the name, or add the contract.",
                 )
+            foreign = [f"gold.{t}" for t in model.gold_references if self.gold[t].source != model.source]
+            foreign += [f"ods.{t}" for t in model.ods_references if self.contracts[t].source != model.source]
+            if foreign:
+                raise ContractError(
+                    f"sql/gold/{model.table}.sql reads {', '.join(sorted(foreign))}, which another source than "
+                    f"{model.source} feeds.",
+                    "A run pins the tables of its own source only. Compute the part of each source in a table of "
+                    "its own.",
+                )
         try:
             TopologicalSorter({t: m.gold_references for t, m in self.gold.items()}).prepare()
         except CycleError as error:

@@ -26,7 +26,7 @@ from lakehouse.home.homes import Homes
 #: Schemas that queries name. ``staged`` relations are in ``main``, where Great Expectations looks.
 _SCHEMAS = ("raw", "ods", "gold", "affected", "changed")
 #: Rows handed over at a time: few enough to stream, enough to be a row group.
-BATCH_ROWS = 128 * 1024
+BATCH_ROWS = 32 * 1024
 #: DuckDB's name of the file that a row was read from.
 FILE_COLUMN = "filename"
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import Connection, Engine, create_engine
+from psycopg2.errors import LockNotAvailable
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 
+from lakehouse.errors import LakehouseError
 from lakehouse.home.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
     from mypy_boto3_s3 import S3Client
+    from sqlalchemy.engine import ExceptionContext
 
     from lakehouse.home.iceberg import LakeCatalog
 
@@ -34,12 +37,28 @@ _SESSION = {
 def open_engine(url: URL, application_name: str) -> Engine:
     """An engine on the warehouse; nothing is contacted yet. The one place that makes engines."""
     options = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
-    return create_engine(
+    engine = create_engine(
         # COPY and the catalog need this driver.
         url.set(drivername="postgresql+psycopg2"),
         pool_pre_ping=True,
         connect_args={"options": options, "application_name": application_name},
     )
+    event.listen(engine, "handle_error", _explain)
+    return engine
+
+
+def not_free() -> LakehouseError:
+    """What to tell when a lock was not free in time."""
+    return LakehouseError(
+        "Another session has a table of the warehouse locked, and did not end in time.",
+        "Wait for its end, or end it, and run this again. Who it is: "
+        "`select pid, usename, application_name, state, query from pg_stat_activity`.",
+    )
+
+
+def _explain(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, LockNotAvailable):
+        raise not_free() from context.original_exception
 
 
 @dataclass(frozen=True)

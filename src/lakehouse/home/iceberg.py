@@ -193,8 +193,8 @@ def _expire(transaction: Transaction) -> None:
         ExpireSnapshots(transaction).by_ids(old).commit()
 
 
-def ensure_table(catalog: LakeCatalog, identifier: str, location: str, schema: pa.Schema) -> None:
-    """Create an Iceberg table, or add the columns it lacks."""
+def ensure_table(catalog: LakeCatalog, identifier: str, location: str, schema: pa.Schema) -> list[str]:
+    """Create an Iceberg table, or add the columns it lacks; returns the objects of metadata that this replaced."""
     if not catalog.table_exists(identifier):
         table = catalog.create_table(identifier, schema, location=location, properties=TABLE_PROPERTIES)
         # Parquet files carry no field ids: readers find columns by this map.
@@ -203,11 +203,13 @@ def ensure_table(catalog: LakeCatalog, identifier: str, location: str, schema: p
                 TableProperties.DEFAULT_NAME_MAPPING: table.schema().name_mapping.model_dump_json()
             }
             transaction.set_properties(**mapping)
-        return
-    table = catalog.load_table(identifier)
-    if set(schema.names) - {f.name for f in table.schema().fields}:
+    else:
+        table = catalog.load_table(identifier)
+        if not set(schema.names) - {f.name for f in table.schema().fields}:
+            return []
         with table.update_schema() as update:
             update.union_by_name(schema)
+    return [entry.metadata_file for entry in table.metadata.metadata_log[-1:]]
 
 
 def new_data_file(location: str) -> str:

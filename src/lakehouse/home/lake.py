@@ -21,6 +21,7 @@ from sqlalchemy import Connection, text
 from lakehouse.compile.schemas import table_schemas
 from lakehouse.contract import Project
 from lakehouse.contract.model import LAYERS
+from lakehouse.errors import StaleStage
 from lakehouse.home.homes import Homes
 
 if TYPE_CHECKING:
@@ -34,6 +35,23 @@ _FETCHES = 4
 _CHUNK_BYTES = 1 << 20
 
 
+_ANNOUNCE = """
+insert into ops.lake_file (uri, layer, table_name, publish_id, kind, batch_id, partition_key)
+select :u, :l, :t, cast(:p as bigint), :k, cast(:b as uuid), cast(:d as date)
+where :p = 0 or exists (select 1 from ops.publish where publish_id = :p and status in ('planned', 'staged'))
+"""
+#: Left behind by a call that was killed. Whoever reads this holds the lock that the call had.
+_HALF_PREPARED = "delete from ops.lake_file where publish_id = 0 and status = 'staged' returning uri"
+_PREPARED = """
+update ops.lake_file set
+    status = case when uri = any(:before) then 'replaced' else 'live' end,
+    replaced_by = case when uri = any(:before) then coalesce((
+        select p.publish_id from ops.publish as p where p.layer = :l and p.table_name = :t and p.is_current
+    ), 0) end
+where uri = any(cast(:noted as text[]) || cast(:before as text[]))
+"""
+
+
 @dataclass(frozen=True)
 class LakeFile:
     """A data file of a table's state: how many rows it has and which Iceberg snapshot added it."""
@@ -45,15 +63,28 @@ class LakeFile:
 
 
 def prepare(homes: Homes, conn: Connection, project: Project) -> None:
-    """Create the catalog, its namespaces and all tables; add columns that are new."""
+    """Create the catalog, its namespaces and all tables; add columns that are new.
+
+    What it writes belongs to no publish: its number is 0.
+    """
     from lakehouse.home.iceberg import ensure_table
 
     catalog = homes.catalog(conn)
     catalog.create_tables()
     for namespace in LAYERS:
         catalog.create_namespace_if_not_exists(namespace)
+    delete_objects(homes, conn.execute(text(_HALF_PREPARED)).scalars().all())
     for identifier, schema in table_schemas(project).items():
-        ensure_table(catalog, identifier, _location(homes, *identifier.split(".")), schema)
+        layer, table = identifier.split(".")
+        noted: list[str] = []
+
+        def note(uri: str, layer: str = layer, table: str = table, noted: list[str] = noted) -> None:
+            noted.append(uri)
+            announce(homes, layer=layer, table=table, publish_id=0, kind="metadata", uri=uri)
+
+        catalog.announce_with(note)
+        before = ensure_table(catalog, identifier, _location(homes, layer, table), schema)
+        conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
 
 
 def _location(homes: Homes, namespace: str, table: str) -> str:
@@ -71,17 +102,23 @@ def announce(
     batch_id: str | None = None,
     partition_key: str | None = None,
 ) -> str:
-    """Record an object that is about to be written, in a transaction of its own; returns its (new) name."""
+    """Record an object that is about to be written, in a transaction of its own; returns its (new) name.
+
+    Raises:
+        StaleStage: the publish is over; nobody would use the object, nor delete it.
+    """
     from lakehouse.home.iceberg import new_data_file
 
     uri = uri or new_data_file(_location(homes, layer, table))
     with homes.engine.begin() as conn:
-        conn.execute(
-            text(
-                "insert into ops.lake_file (uri, layer, table_name, publish_id, kind, batch_id, partition_key) "
-                "values (:u, :l, :t, :p, :k, :b, :d)"
-            ),
+        announced = conn.execute(
+            text(_ANNOUNCE),
             {"u": uri, "l": layer, "t": table, "p": publish_id, "k": kind, "b": batch_id, "d": partition_key},
+        ).rowcount
+    if not announced:
+        raise StaleStage(
+            f"{layer}.{table}: publish {publish_id} is over, nothing more can be staged for it.",
+            "If no other run is under way, clear the task `plan` and those after it.",
         )
     return uri
 
@@ -222,14 +259,38 @@ def publish_files(
     return done
 
 
-#: What nobody reads any more: staged by an attempt that is over, or replaced so long ago that no snapshot shows it
-#: and no open run has it pinned.
+#: What nobody reads any more: staged by an attempt that is over, or replaced so long ago that no snapshot shows it,
+#: no open run has it pinned, and the next run of gold will not compare with it.
 _GARBAGE = """
+with pinning as (
+    select r.run_id, true as is_open from ops.run as r where r.status in ('planned', 'audited')
+    union all
+    select seen.run_id, false as is_open
+    from (
+        select distinct p.source from ops.publish as p
+        where p.layer = :layer and p.table_name = any(:tables) and p.is_current
+    ) as s
+    cross join lateral (
+        select r.run_id from ops.run as r
+        where r.source = s.source and r.layer = 'gold' and r.status = 'published'
+        order by r.run_id desc limit 1
+    ) as seen
+),
+pinned as (
+    select
+        t.table_name,
+        min(case when g.is_open then least(t.publish_id, nullif(t.since_publish_id, 0)) else t.publish_id end) as oldest
+    from ops.pinned_table as t
+    inner join pinning as g on t.run_id = g.run_id
+    where t.layer = :layer
+    group by t.table_name
+)
 select f.uri from ops.lake_file as f
 left join ops.publish as p on p.publish_id = f.publish_id
 where f.status = 'staged' and (p.status = 'closed' or p.status = 'published')
 union all
 select f.uri from ops.lake_file as f
+left join pinned on f.table_name = pinned.table_name
 where
     f.status = 'replaced' and f.layer = :layer and f.table_name = any(:tables)
     and f.replaced_by <= (
@@ -237,13 +298,7 @@ where
         where p.layer = f.layer and p.table_name = f.table_name and p.status = 'published'
         order by p.publish_id desc offset :keep limit 1
     )
-    and not exists (
-        select 1 from ops.pinned_table as t
-        inner join ops.run as r on t.run_id = r.run_id
-        where
-            t.layer = f.layer and t.table_name = f.table_name and r.status in ('planned', 'audited')
-            and least(t.publish_id, coalesce(t.since_publish_id, t.publish_id)) < f.replaced_by
-    )
+    and coalesce(f.replaced_by <= pinned.oldest, true)
 limit :swept
 """
 
@@ -257,7 +312,10 @@ def sweep(homes: Homes, layer: str, tables: Sequence[str]) -> int:
 
     with homes.engine.begin() as conn:
         limits = {"layer": layer, "tables": list(tables), "keep": KEEP_SNAPSHOTS, "swept": _SWEPT}
-        uris = list(conn.execute(text(_GARBAGE), limits).scalars())
+        garbage = list(conn.execute(text(_GARBAGE), limits).scalars())
+        # What a task that was given up still holds is left for later.
+        free = text("select uri from ops.lake_file where uri = any(:u) for update skip locked")
+        uris = list(conn.execute(free, {"u": garbage}).scalars())
         if uris:
             delete_objects(homes, uris)
             conn.execute(text("delete from ops.lake_file where uri = any(:u)"), {"u": uris})

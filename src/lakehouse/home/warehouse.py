@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
 
 from lakehouse.compile.ddl import TableDdl, gold_ddl, ods_ddl, raw_ddl
 from lakehouse.contract import Project
 from lakehouse.errors import ContractError, LakehouseError
-from lakehouse.home.homes import Homes
+from lakehouse.home.homes import Homes, not_free
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as PsycopgConnection
@@ -36,7 +36,10 @@ def cursor(conn: Connection) -> Iterator[Any]:
     conn.execute(text("select 1"))  # makes SQLAlchemy begin its transaction
     raw = cast("PsycopgConnection", conn.connection.dbapi_connection)
     with raw.cursor() as cur:
-        yield cur
+        try:
+            yield cur
+        except LockNotAvailable as error:
+            raise not_free() from error
 
 
 def lock(conn: Connection, *names: str) -> None:
@@ -49,11 +52,30 @@ def lock(conn: Connection, *names: str) -> None:
     conn.execute(text(f"set local lock_timeout = '{_PATIENCE_S}s'"))
     try:
         conn.execute(text("select pg_advisory_xact_lock(hashtextextended(:n, 0))"), {"n": name})
-    except OperationalError as error:
+    except LakehouseError as error:
         raise LakehouseError(
             f"{' '.join(names)} has been locked by another session for more than {_PATIENCE_S} s.",
             "Wait for the other run's end; `select * from pg_stat_activity` shows what it does.",
         ) from error
+
+
+def take_over(conn: Connection, *names: str) -> None:
+    """Take the warehouse's lock on something, and end the session that has it: its work is undone, in nobody's way.
+
+    For the task that was given up on but goes on, or whose machine stands still: its connection may be open for
+    hours.
+    """
+    conn.execute(
+        text(
+            "select pg_terminate_backend(l.pid, 10000) from pg_locks as l inner join pg_stat_activity as a using (pid) "
+            "cross join (select hashtextextended(:n, 0) as key) as k where l.locktype = 'advisory' and l.granted "
+            "and a.datname = current_database() and a.usename = current_user and l.pid <> pg_backend_pid() "
+            "and l.objsubid = 1 and l.classid::bigint = (k.key >> 32) & 4294967295 "
+            "and l.objid::bigint = k.key & 4294967295"
+        ),
+        {"n": ".".join(("lakehouse", *names))},
+    )
+    lock(conn, *names)
 
 
 def column_types(conn: Connection, relation: str) -> dict[str, str]:
@@ -119,6 +141,9 @@ def prepare(homes: Homes, project: Project) -> bool:
         for ddl in _tables(project):
             _create_or_evolve(conn, ddl)
         _mask_and_grant(conn, project)
+    # The lake's objects are recorded in the ledger before they are written, so it must be there by now.
+    with homes.engine.begin() as conn:
+        lock(conn, "tables")
         lake.prepare(homes, conn, project)
         _remember(conn, "fingerprint", wanted)
     return True

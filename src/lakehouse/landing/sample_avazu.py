@@ -42,22 +42,24 @@ _NUMBERS = {
 }
 
 
-def write_sample(folder: Path, rows: int = DEFAULT_ROWS, seed: int = _SEED) -> dict[str, int]:
-    """Write ``train.gz`` to ``folder``; data rows by file name.
+def write_sample(
+    folder: Path, rows: int = DEFAULT_ROWS, seed: int = _SEED, hours: int = _HOURS
+) -> dict[str, int]:
+    """Write ``train.gz`` to ``folder``, impressions of so many hours; data rows by file name.
 
     The same arguments give the same rows; the compressed bytes depend on the zlib at hand as well.
 
     Raises:
         LakehouseError: a ``train.gz`` that is no sample is there; it is left alone.
     """
-    frame = _impressions(Dice(seed), rows)
+    frame = _impressions(Dice(seed), rows, hours)
     write_files(folder, {FILE_NAME: gzip_bytes(csv_bytes(frame))})
     return {FILE_NAME: frame.height}
 
 
-def _impressions(dice: Dice, rows: int) -> pl.DataFrame:
+def _impressions(dice: Dice, rows: int, hours: int) -> pl.DataFrame:
     """One row per impression, in order of the hour; the first hour holds a third of the rows."""
-    hour = np.sort(dice.weighted(rows, [rows / 2, *[rows / _HOURS] * (_HOURS - 1)]))
+    hour = np.sort(dice.weighted(rows, [rows / 2, *[rows / hours] * (hours - 1)]))
     written = (_FIRST_DAY + hour // 24) * 100 + hour % 24
     columns: dict[str, pl.Series] = {
         "id": pl.Series(dice.raw(rows), dtype=pl.UInt64).cast(pl.String),

@@ -101,15 +101,17 @@ class Bronze(LayerSteps):
         """
         batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
         target = Target.of(work.project, "bronze", publish.table)
-        with open_session(work.homes) as session:
-            staging = Stage(work.homes, conn, session, target, publish)
+        with (
+            open_session(work.homes) as session,
+            Stage(work.homes, conn, session, target, publish) as staging,
+        ):
             stored = publish.mode == "revive"
             rows = _look_again(conn, staging, batch) if stored else _parse(work, conn, staging, batch)
-        counts = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0}
-        mark_accounted(conn, publish, {batch.batch_id: counts})
-        changes = {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0, "carried": 0}
-        placement = "none" if stored else "attach"
-        mark_staged(conn, publish, attempt, placement=placement, counts=changes, replaced_files=())
+            counts = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0}
+            mark_accounted(conn, publish, {batch.batch_id: counts})
+            changes = {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0, "carried": 0}
+            placement = "none" if stored else "attach"
+            mark_staged(conn, publish, attempt, placement=placement, counts=changes, replaced_files=())
         return counts | changes
 
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:

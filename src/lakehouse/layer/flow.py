@@ -88,9 +88,13 @@ def stage(
         mine = publishes(conn, run, table) if run else []
     for publish in mine:
         assert run is not None  # noqa: S101 - for the type checker: there are no publishes without a run
+        task = ("publish", str(publish.publish_id))
         with homes.engine.begin() as conn:
+            # A try before this one may still be at work; its session would hold what this one has to write.
+            warehouse.take_over(conn, *task)
             attempt = begin_attempt(conn, publish)
         with homes.engine.begin() as conn:
+            warehouse.lock(conn, *task)
             counts = LAYER_STEPS[layer].stage(Work(homes, project, run), conn, publish, attempt)
         total = {name: total.get(name, 0) + rows for name, rows in counts.items()}
     return total

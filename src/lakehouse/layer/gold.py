@@ -104,8 +104,10 @@ class Gold(LayerSteps):
         target = Target.of(work.project, "gold", publish.table)
         inputs = Inputs(conn, work.project, work.run)
         live = inputs.pinned("gold", publish.table)
-        with open_session(work.homes) as session:
-            staging = Stage(work.homes, conn, session, target, publish)
+        with (
+            open_session(work.homes) as session,
+            Stage(work.homes, conn, session, target, publish) as staging,
+        ):
             _register_inputs(conn, session, inputs, work, model, in_full=publish.mode == _FULL)
             session.table("result", gold_query(model))
             session.files("base", [f.uri for f in live], target.columns)
@@ -118,21 +120,21 @@ class Gold(LayerSteps):
                 scope=_scope(model, in_full=publish.mode == _FULL),
             )
             written = staging.write(found, live, None, attachable=True)
-        changes = {
-            "inserted": found.inserted,
-            "updated": found.updated,
-            "deleted": found.deleted,
-            "unchanged": found.unchanged,
-            "carried": written.carried_rows,
-        }
-        mark_staged(
-            conn,
-            publish,
-            attempt,
-            placement=written.placement,
-            counts=changes,
-            replaced_files=written.replaced_files,
-        )
+            changes = {
+                "inserted": found.inserted,
+                "updated": found.updated,
+                "deleted": found.deleted,
+                "unchanged": found.unchanged,
+                "carried": written.carried_rows,
+            }
+            mark_staged(
+                conn,
+                publish,
+                attempt,
+                placement=written.placement,
+                counts=changes,
+                replaced_files=written.replaced_files,
+            )
         rows = found.inserted + found.updated + found.unchanged
         return {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0} | changes
 

@@ -122,8 +122,10 @@ class Silver(LayerSteps):
         target = Target.of(work.project, "silver", publish.table)
         partition = publish.partition_key if target.has_dates else None
         live = Inputs(conn, work.project, work.run).pinned("silver", publish.table, partition and [partition])
-        with open_session(work.homes) as session:
-            staging = Stage(work.homes, conn, session, target, publish)
+        with (
+            open_session(work.homes) as session,
+            Stage(work.homes, conn, session, target, publish) as staging,
+        ):
             _conform(conn, session, work.project, contract, publish)
             session.files("base", [f.uri for f in live], target.columns)
             found = difference(
@@ -138,22 +140,22 @@ class Silver(LayerSteps):
             counts = _account(conn, session, publish)
             _write_refused(conn, session, contract, publish, sum(c["quarantined"] for c in counts.values()))
             written = staging.write(found, live, partition, attachable=True)
-        mark_accounted(conn, publish, counts)
-        changes = {
-            "inserted": found.inserted,
-            "updated": found.updated,
-            "deleted": found.deleted,
-            "unchanged": found.unchanged,
-            "carried": written.carried_rows,
-        }
-        mark_staged(
-            conn,
-            publish,
-            attempt,
-            placement=written.placement,
-            counts=changes,
-            replaced_files=written.replaced_files,
-        )
+            mark_accounted(conn, publish, counts)
+            changes = {
+                "inserted": found.inserted,
+                "updated": found.updated,
+                "deleted": found.deleted,
+                "unchanged": found.unchanged,
+                "carried": written.carried_rows,
+            }
+            mark_staged(
+                conn,
+                publish,
+                attempt,
+                placement=written.placement,
+                counts=changes,
+                replaced_files=written.replaced_files,
+            )
         total = {
             name: sum(c[name] for c in counts.values())
             for name in ("read", "published", "quarantined", "duplicate")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -45,7 +46,11 @@ class Written:
 
 
 class Stage:
-    """One table being staged by one try, in one transaction of the warehouse."""
+    """One table being staged by one try, in one transaction of the warehouse.
+
+    Leaving it by an error deletes what the try has written to the lake. (What a killed one has written is found in
+    the registry later.)
+    """
 
     def __init__(
         self, homes: Homes, conn: Connection, session: Session, target: Target, publish: Publish
@@ -55,10 +60,20 @@ class Stage:
         self.session = session
         self.target = target
         self.publish = publish
+        self._announced: list[str] = []
         mine = {"p": publish.publish_id}
         # What an earlier try has staged does not count any more.
         conn.execute(text(_FORGET), mine)
         conn.execute(text("delete from ops.agreement where publish_id = :p"), mine)
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            # The error that brought us here is the one to tell.
+            with suppress(Exception):
+                lake.delete_objects(self.homes, self._announced)
 
     def write(
         self, found: Difference, live: list[lake.LakeFile], partition: str | None, *, attachable: bool
@@ -169,7 +184,7 @@ class Stage:
 
     def announce(self, kind: lake.Kind, partition: str | None, batch_id: str | None = None) -> str:
         """Name a lake file that is about to be written."""
-        return lake.announce(
+        uri = lake.announce(
             self.homes,
             layer=self.target.layer,
             table=self.target.table,
@@ -178,6 +193,8 @@ class Stage:
             batch_id=batch_id,
             partition_key=partition,
         )
+        self._announced.append(uri)
+        return uri
 
     def note(self, uri: str, rows: int) -> None:
         """Record what a written file holds; true when this try's transaction is committed."""

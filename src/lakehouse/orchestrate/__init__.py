@@ -1,1 +1,1 @@
-"""The Airflow adapter: DAG factory, sensor and task bodies. The only room that imports Airflow."""
+"""The Airflow adapter: DAG factory, sensor, turns, task bodies, catching up. The only room that imports Airflow."""
