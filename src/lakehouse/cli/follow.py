@@ -100,7 +100,8 @@ class Follower:
             while under_way:
                 under_way = [partition for partition in under_way if not self._advance(partition)]
                 if under_way:
-                    time.sleep(_POLL_SECONDS)
+                    # Each look costs the API server some 50 ms, which the work itself could use.
+                    time.sleep(_POLL_SECONDS * max(1.0, len(under_way) / 3))
         finally:
             for partition in under_way:
                 partition.shown.close()
@@ -132,12 +133,14 @@ class Follower:
                 return self._gave_up_waiting(partition)
             partition.run_id, partition.waiting_from = run_id, None
         run = self._api.call("GET", f"/dags/{self._dag(layer)}/dagRuns/{partition.run_id}")
+        if run["state"] == "queued":
+            return False
         tasks = list(
             self._api.pages(
                 f"/dags/{self._dag(layer)}/dagRuns/{partition.run_id}/taskInstances", "task_instances"
             )
         )
-        self._show(partition, layer, run, tasks)
+        self._show(partition, layer, tasks)
         if run["state"] not in ("success", "failed"):
             return False
         self._seconds[layer] += float(run["duration"] or 0.0)
@@ -189,10 +192,8 @@ class Follower:
         partition.shown.close()
         return True
 
-    def _show(
-        self, partition: _Partition, layer: str, run: dict[str, Any], tasks: list[dict[str, Any]]
-    ) -> None:
-        if run["state"] != "queued" and not partition.started:
+    def _show(self, partition: _Partition, layer: str, tasks: list[dict[str, Any]]) -> None:
+        if not partition.started:
             partition.started = True
             step = self._reporter.step(f"{self._source} {partition.key}")
             partition.show = partition.shown.enter_context(step)

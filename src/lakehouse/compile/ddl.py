@@ -32,6 +32,8 @@ _RAW_TECHNICAL = {
     "_source_line": "bigint",
     "_ingested_at": "timestamptz",
 }
+#: Of these, the same in all rows of a batch: defaults of its partition, not sent row by row.
+RAW_CONSTANTS = ("_batch_id", "_source_key", "_source_hash", "_ingested_at")
 _ODS_TECHNICAL = {"_batch_id": "uuid", "_source_line": "bigint", "_publish_id": "bigint"}
 _GOLD_TECHNICAL = {"_publish_id": "bigint"}
 

@@ -12,15 +12,15 @@ from typing import Literal
 Dialect = Literal["engine", "warehouse"]
 
 _NULL = "chr(1)"
-#: Doubles are compared to the millionth: their shortest text differs between programs.
+#: Of doubles the 64 bits, as a whole number: programs write them as different texts.
 _ENGINE = {
-    "double precision": "cast(cast(floor({0} * 1000000) as hugeint) as text)",
+    "double precision": "cast(cast(cast({0} as bit) as bigint) as text)",
     "timestamptz": "cast(epoch_us({0}) as text)",
     "text": "{0}",
     "uuid": "{0}",
 }
 _WAREHOUSE = {
-    "double precision": "cast(floor({0} * 1000000) as numeric)::text",
+    "double precision": "('x' || encode(float8send({0}), 'hex'))::bit(64)::bigint::text",
     "timestamptz": "(extract(epoch from {0}) * 1000000)::bigint::text",
     "text": "{0}",
 }

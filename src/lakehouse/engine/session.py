@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,15 @@ FILE_COLUMN = "filename"
 
 
 class EngineSettings(BaseSettings):
-    """How much of the machine a session may use: ``LAKEHOUSE_ENGINE_THREADS``, ``LAKEHOUSE_ENGINE_MEMORY``."""
+    """How much of the machine a session may use: ``LAKEHOUSE_ENGINE_THREADS``, ``LAKEHOUSE_ENGINE_MEMORY``.
+
+    What does not fit is spilled to disk, so that several tasks work beside each other on a laptop.
+    """
 
     model_config = SettingsConfigDict(env_prefix="LAKEHOUSE_ENGINE_", extra="ignore")
 
     threads: int = min(4, os.cpu_count() or 2)
-    memory: str = "1GB"
+    memory: str = "400MB"
 
 
 @dataclass
@@ -133,6 +137,7 @@ def open_session(homes: Homes | None, settings: EngineSettings | None = None) ->
     Rows that do not fit into the memory limit are spilled to the session's folder, which is removed at the end.
     """
     settings = settings or EngineSettings()
+    _return_memory()
     with tempfile.TemporaryDirectory(prefix="lakehouse-engine-") as name:
         config: dict[str, str | bool | int | float | list[str]] = {
             "threads": settings.threads,
@@ -149,6 +154,14 @@ def open_session(homes: Homes | None, settings: EngineSettings | None = None) ->
             for schema in _SCHEMAS:
                 connection.execute(f"create schema {schema}")
             yield Session(connection, homes, Path(name))
+
+
+@cache
+def _return_memory() -> None:
+    """Let Arrow give memory back that it does not need any more, where its build knows how to."""
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+        pa.jemalloc_set_decay_ms(0)
 
 
 def duck_type(sql_type: str) -> str:

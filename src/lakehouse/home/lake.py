@@ -217,7 +217,7 @@ def staged_files(conn: Connection, publish_id: int, *kinds: Kind) -> dict[str, s
         ),
         {"p": publish_id, "k": list(kinds)},
     )
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def publish_files(
@@ -236,7 +236,7 @@ def publish_files(
 
     add = staged_files(conn, publish_id, "changed", "carried")
     added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
-    drop: dict[str, int] = dict(conn.execute(added_by, {"u": list(replaced)}).tuples().all())
+    drop: dict[str, int] = dict(conn.execute(added_by, {"u": list(replaced)}).all())
 
     noted: list[str] = []
 

@@ -93,11 +93,18 @@ class _Feed(io.RawIOBase):
         return size
 
 
-def copy_rows(conn: Connection, relation: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+def copy_rows(
+    conn: Connection,
+    relation: str,
+    schema: pa.Schema,
+    batches: Iterator[pa.RecordBatch],
+    *,
+    frozen: bool = False,
+) -> int:
     """COPY batches of a schema (see :func:`wire_schema`) into a relation while they are made; returns the rows.
 
-    The relation was made in the same transaction (see :func:`create_stage`), so nobody can see it yet and its rows
-    are written as frozen: no later read or vacuum has to touch their pages again.
+    ``frozen``: write the rows as seen by everybody, so that no later read or vacuum has to touch their pages again.
+    Possible because the relation was made in the same transaction (see :func:`create_stage`).
 
     Raises:
         Exception: whatever making the batches raised.
@@ -107,7 +114,7 @@ def copy_rows(conn: Connection, relation: str, schema: pa.Schema, batches: Itera
     try:
         with cursor(conn) as cur:
             cur.copy_expert(
-                f"copy {relation} ({names}) from stdin (format binary, freeze)",
+                f"copy {relation} ({names}) from stdin (format binary{', freeze' if frozen else ''})",
                 io.BufferedReader(feed, 1 << 20),
                 1 << 20,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -76,6 +76,22 @@ def take_over(conn: Connection, *names: str) -> None:
         {"n": ".".join(("lakehouse", *names))},
     )
     lock(conn, *names)
+
+
+def drop(conn: Connection, relations: Iterable[str]) -> None:
+    """Drop relations that nobody uses."""
+    for relation in relations:
+        run_script(conn, f"drop table if exists {relation}")
+
+
+def settle_rows(homes: Homes, relation: str) -> None:
+    """Read a committed relation once: its first reader notes on every page that the rows are there.
+
+    That reader is better not a publish, which holds a lock.
+    """
+    with homes.engine.connect() as conn:
+        if conn.execute(text("select to_regclass(:r)"), {"r": relation}).scalar() is not None:
+            conn.exec_driver_sql(f"select count(*) from {relation}")
 
 
 def column_types(conn: Connection, relation: str) -> dict[str, str]:

@@ -85,7 +85,7 @@ def _where(publishes: Sequence[Publish], hard: Sequence[RuleResult]) -> str:
     named = {*map(_table, hard), *counted}
     mine = [p for p in publishes if p.table in named] or list(publishes)
     staged = ", ".join([p.stage for p in mine if p.placement != "none"][:3])
-    refused = ", ".join(p.refused for p in mine[:3]) if mine[0].layer == "silver" else ""
+    refused = ", ".join(p.refused for p in mine[:3] if p.has_refused)
     places = [f"the rows are in {staged}"] if staged else []
     places += [f"rows that row rules refused are in {refused}"] if refused else []
     until = f" Until the next try {' and '.join(places)}." if places else ""

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import literal
+from lakehouse.compile.ddl import RAW_CONSTANTS, literal
 from lakehouse.contract import Project
 from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import FileDefect, LakehouseError
@@ -25,7 +25,7 @@ from lakehouse.landing.stream import Digest
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
 from lakehouse.layer.place import attach_rows
-from lakehouse.layer.stage import CONSTANTS, Stage, tee
+from lakehouse.layer.stage import Stage, tee
 from lakehouse.layer.steps import LayerSteps, Plan, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, raw_subject
@@ -65,6 +65,7 @@ class Bronze(LayerSteps):
     """Landed files as they are."""
 
     layer = "bronze"
+    replaces = False
 
     def plan(
         self,
@@ -82,7 +83,7 @@ class Bronze(LayerSteps):
         """
         batches = _delivered(homes, project, source, partition_key)
         served = conn.execute(text(_SERVED), {"b": [b.batch_id for b in batches]})
-        known: dict[str, bool] = dict(served.tuples().all())
+        known: dict[str, bool] = dict(served.all())
         new = [b for b in batches if not known.get(b.batch_id)]
         if new:
             conn.execute(text(_NEW_BATCH), [{"source": source} | vars(b) for b in new])
@@ -178,7 +179,7 @@ def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
     wire = wire_schema({n: target.columns[n] for n in sent}, target.schema)
     schema = _lake_schema(target.schema)
     batches = tee(work.homes, uri, schema, _with(read, constants, schema))
-    rows = copy_rows(conn, relation, wire, (to_wire(batch, wire) for batch in batches))
+    rows = copy_rows(conn, relation, wire, (to_wire(batch, wire) for batch in batches), frozen=True)
     if digest.sha256 != batch.source_hash:
         raise FileDefect(
             f"{batch.source_key} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
@@ -193,7 +194,7 @@ def _lake_schema(schema: pa.Schema) -> pa.Schema:
     """The lake's schema, with texts that are the same in all rows as dictionaries: they cost next to nothing then."""
     fields = [
         f.with_type(pa.dictionary(pa.int32(), pa.string()))
-        if f.name in CONSTANTS and f.type == pa.string()
+        if f.name in RAW_CONSTANTS and f.type == pa.string()
         else f
         for f in schema
     ]

@@ -25,6 +25,7 @@ from lakehouse.layer.ledger import (
     begin_attempt,
     close_runs,
     end_run,
+    ended_relations,
     latest_run,
     mark_published,
     open_run,
@@ -61,6 +62,7 @@ def plan(
         warehouse.lock(conn, source, layer)
         planned = steps.plan(homes, conn, project, source, partition_key, full_refresh)
         close_runs(conn, source, layer, partition_key)
+        warehouse.drop(conn, ended_relations(conn, source, layer))
         if not planned.wanted and not planned.settles:
             return ()
         run = start_run(conn, source, layer, partition_key, planned.wanted, planned.pins)
@@ -96,6 +98,7 @@ def stage(
         with homes.engine.begin() as conn:
             warehouse.lock(conn, *task)
             counts = LAYER_STEPS[layer].stage(Work(homes, project, run), conn, publish, attempt)
+        warehouse.settle_rows(homes, publish.stage)
         total = {name: total.get(name, 0) + rows for name, rows in counts.items()}
     return total
 
@@ -165,7 +168,8 @@ def _publish(work: Work, conn: Connection) -> None:
             f"Clear the tasks `stage.<table>` and those after them in {run.source}_{run.layer}.",
         )
     check_files(work.homes, conn, mine)
-    _check_bases(conn, mine)
+    if steps.replaces:
+        _check_bases(conn, mine)
     catalog = work.homes.catalog(conn)
     for one in mine:
         steps.place(work, conn, one)
@@ -188,13 +192,13 @@ def _publish(work: Work, conn: Connection) -> None:
 
 
 def _check_bases(conn: Connection, mine: list[Publish]) -> None:
-    """A difference is only true of the state it was made to. Bronze makes none: it only adds."""
+    """A difference is only true of the state it was made to."""
     for one in mine:
         served = conn.execute(
             text("select publish_id from ops.publish where layer = :l and table_name = :t and is_current"),
             {"l": one.layer, "t": one.table},
         ).scalar()
-        if one.layer != "bronze" and served != one.base_publish_id:
+        if served != one.base_publish_id:
             raise Overtaken(
                 f"{one.layer}.{one.table} was published by another run since these rows were staged "
                 f"(publish {served}, staged on {one.base_publish_id}).",

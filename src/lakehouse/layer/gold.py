@@ -67,7 +67,7 @@ class Gold(LayerSteps):
         """
         pins = tuple(_pins(conn, source))
         changed = {p.table for p in pins if p.layer == "silver" and _has_changed(conn, p)}
-        served: dict[str, str] = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).tuples().all())
+        served: dict[str, str] = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).all())
         stale: dict[str, Wanted] = {}
         for table, upstream in project.stage_order(source, "gold").items():
             model = project.gold[table]
@@ -143,7 +143,7 @@ class Gold(LayerSteps):
         subjects = [
             gold_subject(work.project.gold[p.table], inputs.result(session, p)) for p in inputs.publishes
         ]
-        inputs.others(session, subjects)
+        inputs.others(session, subjects, changed_only=all(p.mode != _FULL for p in inputs.publishes))
         return subjects
 
     def place(self, work: Work, conn: Connection, publish: Publish) -> None:
@@ -263,9 +263,8 @@ def _register_inputs(
     conn: Connection, session: Session, inputs: Inputs, work: Work, model: GoldModel, *, in_full: bool
 ) -> None:
     """What a model's query reads."""
-    dates = _changed_dates(conn, inputs, work.project, model) if not in_full else {}
     for table in sorted(model.ods_references):
-        inputs.table(session, "ods", table, partitions=dates.get(table))
+        inputs.table(session, "ods", table, changed_only=not in_full)
     for table in sorted(model.gold_references):
         inputs.table(session, "gold", table)
     if model.table in reads("gold", model.sql):
@@ -273,25 +272,6 @@ def _register_inputs(
     if model.unit != ALL:
         _register_unit(conn, session, inputs, model.unit, in_full=in_full)
     _register_delivery(session, work)
-
-
-def _changed_dates(
-    conn: Connection, inputs: Inputs, project: Project, model: GoldModel
-) -> dict[str, list[str]]:
-    """Event table → the partitions that changed since the last run; the others are not read.
-
-    So the cost of a day does not grow with history. What spans more than changed partitions is computed from a
-    gold table by day, not from the events.
-    """
-    found = {}
-    for table in model.ods_references:
-        if project.contracts[table].partition_column:
-            now = inputs.pinned("silver", table)
-            before = {f.uri for f in inputs.before("silver", table)}
-            gone = before - {f.uri for f in now}
-            old = {f.partition_key for f in inputs.before("silver", table) if f.uri in gone}
-            found[table] = sorted({f.partition_key for f in now if f.uri not in before} | old, key=str)
-    return {table: [d for d in dates if d] for table, dates in found.items()}
 
 
 def _register_unit(conn: Connection, session: Session, inputs: Inputs, unit: str, *, in_full: bool) -> None:

@@ -54,22 +54,29 @@ class Inputs:
             uri for p in mine for uri in lake.staged_files(self._conn, p.publish_id, "changed", "carried")
         ]
 
+    def changed_dates(self, layer: Layer, table: str) -> list[str] | None:
+        """Of a table of events that gold reads: the partitions that changed since the run before; else None (all).
+
+        So the cost of a day does not grow with history. What spans more than changed partitions is computed from a
+        gold table by day, not from the events.
+        """
+        pin = self.pin(layer, table)
+        since = pin.since_publish_id if pin else None
+        if since is None or not Target.of(self._project, layer, table).has_dates:
+            return None
+        now, before = set(self.pinned(layer, table)), set(self.before(layer, table))
+        return sorted({f.partition_key for f in now ^ before if f.partition_key})
+
     def table(
-        self,
-        session: Session,
-        schema: str,
-        table: str,
-        *,
-        after: bool = True,
-        partitions: Sequence[str] | None = None,
+        self, session: Session, schema: str, table: str, *, after: bool = True, changed_only: bool = False
     ) -> None:
-        """Give the session a table under the name that queries use: after this run's publish, or as pinned."""
+        """Give the session a table under the name that queries use: after this run's publish, or as pinned.
+
+        ``changed_only``: of a table of events only the partitions that changed (see :meth:`changed_dates`).
+        """
         layer = LAYER_OF[schema]
-        uris = (
-            self.next(layer, table, partitions)
-            if after
-            else [f.uri for f in self.pinned(layer, table, partitions)]
-        )
+        dates = self.changed_dates(layer, table) if changed_only else None
+        uris = self.next(layer, table, dates) if after else [f.uri for f in self.pinned(layer, table, dates)]
         session.files(f"{schema}.{table}", uris, self._columns(layer, table))
 
     def result(self, session: Session, publish: Publish) -> str:
@@ -96,8 +103,8 @@ class Inputs:
         )
         return relation
 
-    def others(self, session: Session, subjects: Sequence[Subject]) -> None:
-        """Give the session every other table that a rule reads, as it will be after the publish."""
+    def others(self, session: Session, subjects: Sequence[Subject], *, changed_only: bool = False) -> None:
+        """Give the session every other table that a rule reads, as it will be after the publish (see :meth:`table`)."""
         queries = [
             query
             for subject in subjects
@@ -106,7 +113,7 @@ class Inputs:
         ]
         for schema in LAYER_OF:
             for table in sorted({t for query in queries for t in reads(schema, query)}):
-                self.table(session, schema, table)
+                self.table(session, schema, table, changed_only=changed_only)
 
     def _columns(self, layer: Layer, table: str) -> dict[str, str]:
         return Target.of(self._project, layer, table).columns

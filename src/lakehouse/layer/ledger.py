@@ -97,6 +97,7 @@ class Publish:
     replaced_files: list[str]
     deleted_rows: int | None
     verdict: str | None
+    has_refused: bool
 
     @property
     def stage(self) -> str:
@@ -113,7 +114,8 @@ class Publish:
 _RUN = "run_id, source, layer, partition_key::text, status, verdict"
 _PUBLISH = (
     "publish_id, run_id, source, layer, table_name, partition_key::text, mode, status, base_publish_id, "
-    "fingerprint, placement, replaced_files, deleted_rows, verdict"
+    "fingerprint, placement, replaced_files, deleted_rows, verdict, exists (select 1 from ops.accounted as a "
+    "where a.publish_id = publish.publish_id and a.quarantined_rows > 0)"
 )
 
 
@@ -179,6 +181,21 @@ def close_runs(conn: Connection, source: str, layer: Layer, partition_key: str) 
         ),
         run,
     )
+
+
+def ended_relations(conn: Connection, source: str, layer: Layer) -> list[str]:
+    """Relations of the warehouse's stage that belong to runs of a layer which are over: their names carry the run."""
+    rows = conn.execute(
+        text(
+            "select 'stage.' || c.relname from pg_class as c inner join ops.run as r "
+            "on r.run_id = cast(substring(c.relname from '__(\\d+)(?\\:_\\d{8})?(?\\:__refused)?$') as bigint) "
+            "where c.relnamespace = 'stage'::regnamespace and c.relkind = 'r' and r.source = :s and r.layer = :l "
+            "and not exists (select 1 from ops.publish as p where p.run_id = r.run_id "
+            "and p.status in ('planned', 'staged'))"
+        ),
+        {"s": source, "l": layer},
+    )
+    return list(rows.scalars())
 
 
 def start_run(

@@ -178,7 +178,8 @@ class Silver(LayerSteps):
     def place(self, work: Work, conn: Connection, publish: Publish) -> None:
         """Attach or merge the rows, and file the refused ones."""
         place_rows(conn, Target.of(work.project, "silver", publish.table), publish)
-        _file_refused(conn, publish)
+        if publish.has_refused:
+            _file_refused(conn, publish)
 
     def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
         """The batches are in silver."""
@@ -263,9 +264,9 @@ def _write_refused(
     conn: Connection, session: Session, contract: Contract, publish: Publish, expected: int
 ) -> None:
     """Stage the refused rows of the publish's batches as they were landed, with the reasons."""
-    create_stage(conn, publish.refused, _REFUSED)
     if not expected:
         return
+    create_stage(conn, publish.refused, _REFUSED)
     listed = ", ".join(literal(batch) for batch in accounted_batches(conn, publish))
     landed = [c.raw_name for c in contract.columns] + ["_source_line"]
     record = ", ".join(f"{literal(name)}, r.{name}" for name in landed)

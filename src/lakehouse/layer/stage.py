@@ -26,8 +26,6 @@ from lakehouse.home.warehouse import run_script
 from lakehouse.layer.ledger import Publish
 from lakehouse.layer.target import Target
 
-#: Technical columns of bronze that are the same in all rows of a batch, and defaults of its partition of RAW.
-CONSTANTS = ("_batch_id", "_source_key", "_source_hash", "_ingested_at")
 #: Small files of a table are written into one when there are so many.
 _SMALL_FILES = 24
 _SMALL_ROWS = 64 * 1024
@@ -113,7 +111,10 @@ class Stage:
         query = f"select {', '.join(streamed.names)} from delta{kept}"
         wire = wire_schema(columns, streamed)
         batches = tee(self.homes, uri, written, self.session.batches(query, streamed))
-        copy_rows(self.conn, relation, wire, (to_wire(batch, wire) for batch in batches))
+        # Frozen rows would be seen by a statement that is under way; where one table is published at a time, that
+        # cannot show it half of what belongs together.
+        sent = (to_wire(batch, wire) for batch in batches)
+        copy_rows(self.conn, relation, wire, sent, frozen=self.target.has_dates)
         if uri:
             self.note(uri, found.inserted + found.updated)
         indexes = (
@@ -141,8 +142,7 @@ class Stage:
         ``prepare`` is run in the warehouse first. What is the same in all rows of a batch is not hashed: it was
         not sent row by row.
         """
-        constant = CONSTANTS if self.target.layer == "bronze" else ()
-        columns = {n: t for n, t in self.target.columns.items() if n not in constant}
+        columns = {n: t for n, t in self.target.columns.items() if n not in self.target.constants}
         with ThreadPoolExecutor(1) as beside:
             lake_side = beside.submit(self._in_lake, uris, columns)
             if prepare:

@@ -43,6 +43,8 @@ class LayerSteps(ABC):
     """The steps of one layer. Each finds in the ledger what the steps before it wrote down."""
 
     layer: Layer
+    #: Whether rows of a table can be replaced, so that what is staged is a difference to one of its states.
+    replaces = True
 
     @abstractmethod
     def plan(

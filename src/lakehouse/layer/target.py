@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lakehouse.compile.ddl import TableDdl, gold_ddl, ods_ddl, raw_ddl
+from lakehouse.compile.ddl import RAW_CONSTANTS, TableDdl, gold_ddl, ods_ddl, raw_ddl
 from lakehouse.compile.schemas import bronze_schema, gold_schema, silver_schema
 from lakehouse.contract import Contract, Project, TableContract
 from lakehouse.contract.model import PARTITION_COLUMN, Layer
@@ -51,6 +51,11 @@ class Target:
     def technical(self) -> tuple[str, ...]:
         """Columns that are written but do not make a row different."""
         return tuple(c for c in self.columns if c.startswith("_") and c != PARTITION_COLUMN)
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Columns that are the same in all rows of what is staged."""
+        return RAW_CONSTANTS if self.layer == "bronze" else ()
 
     @property
     def has_dates(self) -> bool:
