@@ -33,7 +33,7 @@ def reader_of_everything(lakehouse: Lakehouse) -> Iterator[None]:
             "and c.relnamespace::regnamespace::text in ('raw', 'ods', 'gold', 'masked', 'ops', 'public')"
         ).scalars()
         names = list(relations)
-        assert len(names) > 100
+        assert len(names) > 80
         conn.exec_driver_sql(f"lock table {', '.join(names)} in access share mode")
         yield
         conn.rollback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,9 @@ def test_a_first_load_is_attached_as_it_was_staged(lakehouse: Lakehouse) -> None
     for layer in LAYERS:
         lakehouse.prepare(layer)
         publishes = {t: lakehouse.staged(layer, t) for t in lakehouse.tables(layer)}
+        # The shop has no late orders, so one table of gold stays empty.
+        publishes = {t: p for t, p in publishes.items() if p.placement != "none"}
+        assert len(publishes) >= len(lakehouse.tables(layer)) - 1
         before = {t: storage(lakehouse, p.stage) for t, p in publishes.items()}
         staged = {
             t: {
@@ -84,27 +88,28 @@ def test_a_later_delivery_writes_the_rows_that_it_changes_and_no_others(loaded: 
     events = loaded.load(delivery, NEXT_DAY)
     after = versions()
     for layer in ("silver", "gold"):
-        written = loaded.query(
-            "select p.table_name, p.inserted_rows + p.updated_rows, p.placement from ops.publish as p "
+        planned = loaded.query(
+            "select p.table_name, p.inserted_rows + p.updated_rows, p.deleted_rows, p.placement from ops.publish as p "
             "inner join ops.run as r using (run_id) where r.layer = :l and r.partition_key = :d",
             l=layer,
             d=NEXT_DAY,
         )
-        assert len(written) == len(loaded.tables(layer))
-        swapped = {t for t, _, placement in written if placement == "attach"}
-        for table, rows, _ in written:
-            if table not in swapped:
-                assert len(after[layer, table] - before[layer, table]) == rows, table
-        assert sum(rows for _, rows, _ in written) <= events[layer]["rows_written"]
+        written = dict.fromkeys(loaded.tables(layer), 0) | {t: rows for t, rows, *_ in planned}
+        for table, rows in written.items():
+            assert len(after[layer, table] - before[layer, table]) == rows, table
+        swapped = {t for t, *_, placement in planned if placement == "attach"}
         assert {"olist_orders", "fact_order"}.isdisjoint(swapped)
+        assert events[layer]["rows_written"] == sum(rows + gone for _, rows, gone, _ in planned)
     assert {t: storage(loaded, f"ods.{t}__data")[:2] for t in kept} == kept
 
 
-def other_sellers() -> Delivery:
-    """All rows of a table change."""
+def other_addresses() -> Delivery:
+    """All rows of two tables change."""
     delivery = small_shop()
     for row in delivery.rows("sellers"):
         row["seller_city"] = "campinas"
+    for row in delivery.rows("customers"):
+        row["customer_state"] = "MG"
     return delivery
 
 
@@ -122,14 +127,14 @@ def test_a_table_of_which_nothing_stays_is_swapped_and_people_notice_nothing(loa
         "where table_schema || '.' || table_name = :r and grantee = 'lakehouse_analyst' order by 2"  # fmt: skip
     granted = loaded.query(grants, r="ods.olist_sellers")
     before, indexes = storage(loaded, "ods.olist_sellers__data"), index_methods(loaded)
-    with psycopg2.connect(loaded.analyst_dsn) as analyst, analyst.cursor() as cursor:
+    with closing(psycopg2.connect(loaded.analyst_dsn)) as analyst, analyst.cursor() as cursor:
         analyst.autocommit = True
         cursor.execute("prepare mine as select state from ods.olist_sellers where seller_id = $1")
         cursor.execute("execute mine (%s)", (ident("seller", 1),))
         cursor.execute("select * from reports.of_views")
         assert cursor.fetchall() == [("sao paulo",)]
 
-        loaded.load(other_sellers(), NEXT_DAY)
+        loaded.load(other_addresses(), NEXT_DAY)
         assert loaded.staged("silver", "olist_sellers", NEXT_DAY).placement == "attach"
         after = storage(loaded, "ods.olist_sellers__data")
         assert after[0] != before[0] and after[1] != before[1]
@@ -142,10 +147,9 @@ def test_a_table_of_which_nothing_stays_is_swapped_and_people_notice_nothing(loa
         assert cursor.fetchall() == [(loaded.value("select sum(price_brl) from gold.fact_order_item"),)]
         cursor.execute("execute mine (%s)", (ident("seller", 1),))
         assert cursor.fetchall() == [("SP",)]
-        cursor.execute("select city, state from masked.olist_sellers")
-        assert set(cursor.fetchall()) == {
-            ("***" if "city" in personal(loaded, "olist_sellers") else "campinas", "SP")
-        }
+        assert loaded.staged("silver", "olist_customers", NEXT_DAY).placement == "attach"
+        cursor.execute("select distinct city, state from masked.olist_customers")
+        assert set(cursor.fetchall()) == {("***", "MG")}
         for relation in ("ods.olist_sellers__data", "gold.dim_seller__data"):
             with pytest.raises(InsufficientPrivilege):
                 cursor.execute(f"select * from {relation}")
@@ -158,10 +162,6 @@ def test_a_table_of_which_nothing_stays_is_swapped_and_people_notice_nothing(loa
     assert loaded.staged("silver", "olist_sellers", "2018-03-03").placement == "attach"
     assert loaded.query("select * from reports.of_views") == [("sao paulo",)]
     assert index_methods(loaded) == indexes
-
-
-def personal(lakehouse: Lakehouse, table: str) -> frozenset[str]:
-    return lakehouse.project.contracts[table].personal
 
 
 def index_methods(lakehouse: Lakehouse) -> list[tuple[Any, ...]]:
@@ -215,7 +215,7 @@ def deliver(lakehouse: Lakehouse, lines: list[str]) -> None:
 
 def test_what_is_staged_is_not_in_the_way_of_readers(loaded: Lakehouse) -> None:
     """Attaching and merging wait for nobody but writers: an open reader of another table does not matter."""
-    loaded.load(other_sellers(), NEXT_DAY, "bronze")
+    loaded.load(other_addresses(), NEXT_DAY, "bronze")
     loaded.prepare("silver", NEXT_DAY)
     with psycopg2.connect(loaded.analyst_dsn) as analyst, analyst.cursor() as cursor:
         cursor.execute("select count(*) from ods.olist_orders")

@@ -183,7 +183,7 @@ def _landed_again(homes: Homes, project: Project, source: str, keys: dict[str, b
         files[key] = {batch_id(source, tables[f.table], f.key, f.sha256) for f in named if f.table in tables}
     every = sorted(set().union(*files.values()))
     with homes.engine.connect() as conn:
-        seen = dict(conn.execute(text(_SEEN), {"b": every}).all())
+        seen: dict[str, bool] = dict(conn.execute(text(_SEEN), {"b": every}).all())
     return {
         key
         for key, is_blocked in keys.items()

@@ -15,9 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO, parquet_file_to_data_file
 from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table, TableProperties, Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import ExpireSnapshots, _MergeAppendFiles
 from pyiceberg.utils.concurrent import ExecutorFactory
@@ -58,6 +60,12 @@ class LakeCatalog(SqlCatalog):
     def announce_with(self, announce: Announce) -> None:
         """Call ``announce`` with the name of every object of metadata before it is written."""
         self._shared_io.announce = announce
+
+    def _write_metadata(  # type: ignore[override] # it is called as a method
+        self, metadata: TableMetadata, io: FileIO, metadata_path: str
+    ) -> None:
+        # pyiceberg makes a file system anew for tables that it creates.
+        super()._write_metadata(metadata, self._shared_io, metadata_path)
 
     def _load_file_io(self, properties: Mapping[str, str] | None = None, location: str | None = None) -> Any:
         return self._shared_io
@@ -129,10 +137,11 @@ class _PublishFiles(_MergeAppendFiles):
 
 @dataclass(frozen=True)
 class Committed:
-    """What readers of the lake see since, and which objects of metadata they do not need any more."""
+    """What readers of the lake see since, which metadata shows it, and which they do not need any more."""
 
     snapshot_id: int
     sequence_number: int
+    metadata: frozenset[str]
     replaced_metadata: tuple[str, ...]
 
 
@@ -183,7 +192,8 @@ def commit_files(
     if before:
         replaced |= {before.manifest_list}
     replaced |= {m.metadata_file for m in table.metadata.metadata_log[-1:]}
-    return Committed(after.snapshot_id, after.sequence_number or 0, tuple(sorted(replaced)))
+    shown = producer.manifest_paths | {after.manifest_list, table.metadata_location}
+    return Committed(after.snapshot_id, after.sequence_number or 0, shown, tuple(sorted(replaced)))
 
 
 def _expire(transaction: Transaction) -> None:

@@ -250,7 +250,8 @@ def publish_files(
         gone = [*replaced, *done.replaced_metadata]
         conn.execute(
             text("update ops.lake_file set status = 'live', sequence_number = :n where uri = any(:u)"),
-            {"n": done.sequence_number, "u": [*add, *noted]},
+            # Manifests that were merged right away are not live: the sweep deletes them as staged ones.
+            {"n": done.sequence_number, "u": [*add, *done.metadata.intersection(noted)]},
         )
         conn.execute(
             text("update ops.lake_file set status = 'replaced', replaced_by = :p where uri = any(:u)"),
