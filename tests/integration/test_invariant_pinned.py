@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psutil
@@ -21,7 +22,7 @@ from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import ContractError, StaleStage
 from lakehouse.layer import flow
 from lakehouse.layer.inputs import Inputs
-from lakehouse.layer.ledger import latest_run
+from lakehouse.layer.ledger import begin_attempt, latest_run, mark_staged
 
 from ..support.lakehouse import Lakehouse, copy_project
 from ..support.olist import NEXT_DAY, Delivery, small_shop
@@ -226,6 +227,26 @@ def test_a_stage_task_of_an_abandoned_plan_changes_nothing(
     assert its_own and loaded.objects() == objects - its_own
     assert loaded.ledger() == ledger
     assert loaded.run_layer(layer, NEXT_DAY)["rows_written"] == 0
+
+
+@pytest.mark.servers
+def test_only_the_newest_try_of_a_task_may_say_that_it_is_done(loaded: Lakehouse) -> None:
+    loaded.load(delivery_of(5), NEXT_DAY, "bronze")
+    loaded.plan("silver", NEXT_DAY)
+    publish = loaded.staged("silver", "olist_orders", NEXT_DAY)
+    done: dict[str, Any] = {"placement": "none", "counts": {"inserted": 0}, "replaced_files": ()}
+    with loaded.homes.engine.begin() as conn:
+        first, second = begin_attempt(conn, publish), begin_attempt(conn, publish)
+        with pytest.raises(StaleStage, match="another try is at work"):
+            mark_staged(conn, publish, first, **done)
+        mark_staged(conn, publish, second, **done)
+    # Planned anew, nobody's word counts any more.
+    loaded.plan("silver", NEXT_DAY)
+    with loaded.homes.engine.begin() as conn:
+        with pytest.raises(StaleStage, match="this run is over"):
+            mark_staged(conn, publish, second, **done)
+        with pytest.raises(StaleStage, match="this run is over"):
+            begin_attempt(conn, publish)
 
 
 # ── What is not pinned cannot be read

@@ -11,7 +11,8 @@ from lakehouse.cli.run import Selection, to_do
 from lakehouse.contract.model import Layer
 from lakehouse.errors import GateFailed, StaleStage
 from lakehouse.landing.manifest import list_deliveries
-from lakehouse.layer.ledger import ask_for_turn, note_failure, to_wake
+from lakehouse.layer.ledger import note_failure
+from lakehouse.layer.turns import ask_for_turn, to_wake
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lakehouse.contract.model import Layer
-from lakehouse.layer.ledger import ask_for_turn, forget_ended_turns
+from lakehouse.layer.turns import ask_for_turn, forget_ended_turns
 
 from ..support.lakehouse import Lakehouse
 

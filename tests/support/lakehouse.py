@@ -188,9 +188,13 @@ class Lakehouse:
 
     def ledger(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table of ``ops``, and the relations of the stage."""
-        tables = [t for (t,) in self.query("select tablename from pg_tables where schemaname = 'ops' order by 1")]
+        tables = [
+            t for (t,) in self.query("select tablename from pg_tables where schemaname = 'ops' order by 1")
+        ]
         found = {t: self.query(f"select t::text from ops.{t} as t order by 1") for t in tables}
-        staged = "select c.relname, c.relfilenode from pg_class as c where c.relnamespace = 'stage'::regnamespace"
+        staged = (
+            "select c.relname, c.relfilenode from pg_class as c where c.relnamespace = 'stage'::regnamespace"
+        )
         return found | {"stage": self.query(f"{staged} order by 1")}
 
     def objects(self) -> set[str]:

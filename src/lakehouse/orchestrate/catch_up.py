@@ -31,15 +31,15 @@ log = logging.getLogger(__name__)
 def look(source: str) -> list[str]:
     """Which layers have to be woken, as ids of the tasks that do it. Takes runs that are over out of the lines, too."""
     from lakehouse.home import warehouse
-    from lakehouse.layer import ledger
+    from lakehouse.layer import turns
 
     ti = get_current_context()["ti"]
     with open_warehouse() as engine, engine.begin() as conn:
         if not warehouse.is_prepared(conn):
             return []
         for layer in LAYERS:
-            ledger.forget_ended_turns(conn, source, layer, is_running(ti, f"{source}_{layer}"))
-        missed = [layer for layer in LAYERS[1:] if ledger.to_wake(conn, source, layer)]
+            turns.forget_ended_turns(conn, source, layer, is_running(ti, f"{source}_{layer}"))
+        missed = [layer for layer in LAYERS[1:] if turns.to_wake(conn, source, layer)]
     return [f"wake_{layer}" for layer in missed if _listens(ti, f"{source}_{layer}")]
 
 
@@ -51,11 +51,11 @@ def wake(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
     Raises:
         AirflowSkipException: somebody has taken it up meanwhile; nothing is told.
     """
-    from lakehouse.layer import flow, ledger
+    from lakehouse.layer import flow, turns
 
     before = LAYERS[LAYERS.index(layer) - 1]
     with open_warehouse() as engine, engine.connect() as conn:
-        key = ledger.to_wake(conn, source, layer)
+        key = turns.to_wake(conn, source, layer)
         if key is None:
             raise AirflowSkipException(f"{source} {layer} has missed nothing any more.")
         told = flow.event(conn, source, before, key)

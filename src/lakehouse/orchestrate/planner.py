@@ -44,7 +44,7 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
         """Whether it is this run's turn."""
         from lakehouse.contract import Project
         from lakehouse.home import warehouse
-        from lakehouse.layer.ledger import ask_for_turn
+        from lakehouse.layer.turns import ask_for_turn
 
         key, alive = partition_key(context), is_running(context["ti"], f"{self.source}_{self.layer}")
         with open_homes() as homes:
