@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from lakehouse.contract import Project
+from lakehouse.errors import StackError
 from lakehouse.home.homes import Homes
 from lakehouse.home.settings import Settings
 from lakehouse.layer import flow
@@ -59,7 +60,7 @@ class MortalServer:
             # The killed server's children may take a moment to notice, and have its memory until then.
             try:
                 wait_until_ready(self.server.superuser_dsn, alive=tethered)
-            except postgres.StackError:
+            except StackError:
                 time.sleep(0.1)
                 continue
             return
@@ -112,7 +113,7 @@ def test_a_crash_in_a_stage_and_one_after_it_are_healed_by_trying_again(
     for table in first:
         stage(made, table)
 
-    killed = []
+    killed: list[str] = []
 
     def crash(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
         if not killed and "insert into ops.agreement" in statement:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from lakehouse.errors import GateFailed
+from lakehouse.errors import GateFailed, StaleStage
 
 from ..support.lakehouse import Lakehouse, copy_project
 from ..support.olist import DAY, Delivery, ident, small_shop
@@ -110,6 +110,25 @@ def test_refused_rows_are_kept_as_landed_with_all_reasons(tolerant: Lakehouse) -
         landed = file_rows(tolerant, table.removeprefix("olist_"))[line - 2]
         assert {k: v for k, v in record.items() if not k.startswith("_")} == landed
         assert record["_source_line"] == line
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ("delete from {0} where source_line = 10", 1),
+        ("insert into {0} select batch_id, 99, reasons, record from {0} where source_line = 10", 3),
+        ("truncate {0}", 0),
+    ],
+)
+def test_refused_rows_are_counted_when_they_are_filed(tolerant: Lakehouse, change: str, left: int) -> None:
+    tolerant.load(odd_shop(), upto="bronze")
+    tolerant.prepare("silver")
+    tolerant.execute(change.format(tolerant.staged("silver", "olist_order_payments").refused))
+    before = tolerant.served()
+    with pytest.raises(StaleStage, match=f"olist_order_payments: 2 rows were refused, {left} are in stage"):
+        tolerant.publish("silver")
+    assert tolerant.served() == before
+    assert tolerant.value("select count(*) from ops.quarantine") == 0
 
 
 def test_money_adds_up_to_the_cent(tolerant: Lakehouse) -> None:

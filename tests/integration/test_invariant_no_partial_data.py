@@ -154,19 +154,6 @@ def test_a_stage_that_somebody_emptied_is_refused(
     assert made.served() == before
 
 
-def test_refused_rows_are_counted_when_they_are_filed(loaded: Lakehouse) -> None:
-    loaded.load(next_delivery(), NEXT_DAY, "bronze")
-    loaded.prepare("silver", NEXT_DAY)
-    publish = loaded.staged("silver", "olist_orders", NEXT_DAY)
-    batch = loaded.value("select batch_id from ops.accounted where publish_id = :p", p=publish.publish_id)
-    loaded.execute(f"insert into {publish.refused} values (:b, 7, 'a row nobody counted', '{{}}')", b=batch)
-    before = loaded.served()
-    with pytest.raises(StaleStage, match="0 rows were refused, 1 are in stage"):
-        loaded.publish("silver", NEXT_DAY)
-    assert loaded.served() == before
-    assert loaded.value("select count(*) from ops.quarantine") == 0
-
-
 def test_without_the_gate_nothing_is_published(loaded: Lakehouse) -> None:
     loaded.load(next_delivery(), NEXT_DAY, "bronze")
     loaded.plan("silver", NEXT_DAY)

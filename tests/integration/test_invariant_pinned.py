@@ -224,7 +224,7 @@ def test_a_stage_task_of_an_abandoned_plan_changes_nothing(
             "select uri from ops.lake_file inner join ops.publish as p using (publish_id) where p.status = 'closed'"
         )
     }
-    assert its_own and loaded.objects() == objects - its_own
+    assert (its_own or layer == "bronze") and loaded.objects() == objects - its_own
     assert loaded.ledger() == ledger
     assert loaded.run_layer(layer, NEXT_DAY)["rows_written"] == 0
 
