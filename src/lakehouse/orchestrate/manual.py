@@ -68,10 +68,10 @@ others wait in `plan` for their turn. In a backfill of many days set *Max Active
 then taken in order, which is less work for silver.""",
     "silver": """\
 `max_active_runs` is 1: a later delivery's rows win over an earlier one's, so days are merged one after the
-other; two runs would refuse each other's stage.""",
+other; of two runs at once, the one that publishes later would be overtaken.""",
     "gold": """\
-`max_active_runs` is 1: a run recomputes for whatever silver published since the last one, so a second would
-find its inputs taken. The param `full_refresh` recomputes everything.""",
+`max_active_runs` is 1: a run recomputes for whatever silver published since the last one, so a second at the
+same time would only be overtaken. The param `full_refresh` recomputes everything.""",
 }
 
 _PAGE = """\
@@ -88,7 +88,8 @@ $summary
 1. The red task names the place: `wait_for_delivery` (S3), `plan` (ledger), `stage.<table>` (that table),
    `gate` (a rule), `publish` (the COMMIT). Its log ends with what happened and, after `→`, what to do.
 2. Nothing half-done is visible: readers see the last publish. There is nothing to clean up before a rerun.
-3. What the gate found, also when it passed: `ops.quality_result`. How far every batch got: `ops.publish`.
+3. What the gate found, also when it passed: `ops.quality_result`. What became of
+   every batch: `ops.batch`, `ops.accounted`.
 
 **How to rerun**
 
