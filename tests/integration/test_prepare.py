@@ -12,6 +12,7 @@ import pytest
 from lakehouse.contract import Project
 from lakehouse.errors import LakehouseError
 from lakehouse.home import warehouse
+from lakehouse.home.homes import Homes
 
 from ..support.lakehouse import Lakehouse, copy_project
 from ..support.olist import NEXT_DAY, small_shop
@@ -140,3 +141,11 @@ def test_a_layer_that_another_run_publishes_is_told(loaded: Lakehouse) -> None:
         # Other layers have locks of their own.
         assert loaded.plan("gold", NEXT_DAY) == ()
     assert loaded.publish("silver", NEXT_DAY)["rows_written"] > 0
+
+
+def test_a_warehouse_of_an_older_version_is_refused_with_what_to_do(homes: Homes) -> None:
+    with homes.engine.begin() as conn:
+        conn.exec_driver_sql("create schema ops; create table ops.publish (publish_id bigint, batch_id uuid)")
+    with pytest.raises(LakehouseError, match="older version") as caught:
+        warehouse.prepare(homes, Project.load())
+    assert "make clean" in caught.value.hint

@@ -150,6 +150,7 @@ def prepare(homes: Homes, project: Project) -> bool:
         lock(conn, "tables")
         if _remembered(conn, "fingerprint") == wanted:
             return False
+        _refuse_older(conn)
         scripts = "".join(path.read_text(encoding="utf-8") for path in _scripts(project))
         if _remembered(conn, "ops") != _digest(scripts):
             run_script(conn, scripts)
@@ -168,6 +169,20 @@ def prepare(homes: Homes, project: Project) -> bool:
 def is_prepared(conn: Connection) -> bool:
     """Whether the ledger is there, whatever the state of everything else."""
     return conn.execute(text("select to_regclass('ops.open_partition')")).scalar() is not None
+
+
+def _refuse_older(conn: Connection) -> None:
+    """A ledger of another shape cannot be evolved: runs and pins were not written down then.
+
+    Raises:
+        LakehouseError: the warehouse was made by an older version.
+    """
+    columns = column_types(conn, "ops.publish")
+    if columns and "run_id" not in columns:
+        raise LakehouseError(
+            "This warehouse was made by an older version, whose ledger has another shape.",
+            "Start afresh: `make clean`, then land the files again and run them.",
+        )
 
 
 def _digest(script: str) -> str:
