@@ -72,7 +72,9 @@ def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> st
     verdict = "blocked" if hard else "passed" if all(r.success for r in results) else "warned"
     with work.homes.engine.begin() as ledger:
         _record(ledger, run, verdict, results)
-        mark_audited(ledger, run, verdict, _by_table(inputs.publishes, results, verdict))
+        # What blocks is what people have to know first.
+        message = failure_message(results, warnings_too=not hard) or None
+        mark_audited(ledger, run, verdict, message, _by_table(inputs.publishes, results, verdict))
     if hard:
         raise GateFailed(f"{run.label}: {failure_message(results)}", _where(inputs.publishes, hard))
     return verdict

@@ -373,21 +373,24 @@ def accounted_batches(conn: Connection, publish: Publish) -> list[str]:
 
 
 def mark_audited(
-    conn: Connection, run: Run, verdict: str, tables: Mapping[str, tuple[str, str | None]]
+    conn: Connection,
+    run: Run,
+    verdict: str,
+    message: str | None,
+    tables: Mapping[str, tuple[str, str | None]],
 ) -> None:
-    """Record a gate's verdict on a run and its tables (table → verdict, message).
+    """Record a gate's verdict and message on a run and on its tables (table → verdict, message).
 
     Raises:
         StaleStage: the run is over.
     """
     status = "blocked" if verdict == "blocked" else "audited"
-    messages = "\n".join(m for _, m in tables.values() if m) or None
     done = conn.execute(
         text(
             "update ops.run set status = :status, verdict = :v, message = :m, audited_at = clock_timestamp() "
             "where run_id = :r and status in ('planned', 'audited', 'blocked') returning run_id"
         ),
-        {"status": status, "v": verdict, "m": messages, "r": run.run_id},
+        {"status": status, "v": verdict, "m": message, "r": run.run_id},
     ).one_or_none()
     if done is None:
         raise StaleStage(
