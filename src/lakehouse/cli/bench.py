@@ -81,7 +81,7 @@ def bench(
     wanted = parts or [Part.OLIST, Part.AIRFLOW]
     figures: dict[str, float] = {}
     with RichReporter() as reporter:
-        olist = folder or _files(reporter)
+        olist = folder or (_files(reporter) if wanted != [Part.AVAZU] else Path())
         if Part.OLIST in wanted or Part.AIRFLOW in wanted:
             figures |= _baseline_figures(olist, reporter)
         if Part.OLIST in wanted:
