@@ -158,13 +158,18 @@ def write_changed_orders(folder: Path, into: Path, orders: int) -> int:
 
 
 def many_deliveries(settings: dict[str, str], folder: Path, first: str, count: int) -> Figures:
-    """So many tiny deliveries, a day each: seconds of the 10th and of the last (means of five around them)."""
+    """So many tiny deliveries on top of a folder's files, a day each: seconds of the 10th and of the last.
+
+    Each figure is the mean of five deliveries around it.
+    """
     homes, project = _homes(settings), Project.load()
     _ready(homes, project)
+    deliver(homes, project, "olist", folder, first)
+    _run(homes, project, "olist", first)
     took = []
     with tempfile.TemporaryDirectory() as work:
         for number in range(count):
-            day = (date.fromisoformat(first) + timedelta(days=number)).isoformat()
+            day = (date.fromisoformat(first) + timedelta(days=number + 1)).isoformat()
             write_changed_orders(folder, Path(work), 1 + number % 3)
             deliver(homes, project, "olist", Path(work), day)
             took.append(seconds(_run(homes, project, "olist", day)))

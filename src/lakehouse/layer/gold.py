@@ -23,7 +23,7 @@ from lakehouse.engine.session import Session, open_session
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.layer.inputs import Inputs
-from lakehouse.layer.ledger import Pin, Publish, Wanted, current_tables, mark_staged, seen_by_last_run
+from lakehouse.layer.ledger import Pin, Publish, Wanted, current_tables, seen_by_last_run
 from lakehouse.layer.place import place_rows
 from lakehouse.layer.stage import Stage
 from lakehouse.layer.steps import LayerSteps, Plan, Work
@@ -120,21 +120,7 @@ class Gold(LayerSteps):
                 scope=_scope(model, in_full=publish.mode == _FULL),
             )
             written = staging.write(found, live, None, attachable=True)
-            changes = {
-                "inserted": found.inserted,
-                "updated": found.updated,
-                "deleted": found.deleted,
-                "unchanged": found.unchanged,
-                "carried": written.carried_rows,
-            }
-            mark_staged(
-                conn,
-                publish,
-                attempt,
-                placement=written.placement,
-                counts=changes,
-                replaced_files=written.replaced_files,
-            )
+            changes = staging.done(attempt, found, written)
         rows = found.inserted + found.updated + found.unchanged
         return {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0} | changes
 

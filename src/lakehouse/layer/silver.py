@@ -27,7 +27,6 @@ from lakehouse.layer.ledger import (
     accounted_batches,
     current_tables,
     mark_accounted,
-    mark_staged,
 )
 from lakehouse.layer.place import place_rows
 from lakehouse.layer.stage import Stage
@@ -141,21 +140,7 @@ class Silver(LayerSteps):
             _write_refused(conn, session, contract, publish, sum(c["quarantined"] for c in counts.values()))
             written = staging.write(found, live, partition, attachable=True)
             mark_accounted(conn, publish, counts)
-            changes = {
-                "inserted": found.inserted,
-                "updated": found.updated,
-                "deleted": found.deleted,
-                "unchanged": found.unchanged,
-                "carried": written.carried_rows,
-            }
-            mark_staged(
-                conn,
-                publish,
-                attempt,
-                placement=written.placement,
-                counts=changes,
-                replaced_files=written.replaced_files,
-            )
+            changes = staging.done(attempt, found, written)
         total = {
             name: sum(c[name] for c in counts.values())
             for name in ("read", "published", "quarantined", "duplicate")

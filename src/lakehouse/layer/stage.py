@@ -23,7 +23,7 @@ from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.home.rows import OPERATION, copy_rows, create_stage, to_wire, wire_schema
 from lakehouse.home.warehouse import run_script
-from lakehouse.layer.ledger import Publish
+from lakehouse.layer.ledger import Publish, mark_staged
 from lakehouse.layer.target import Target
 
 #: Small files of a table are written into one when there are so many.
@@ -135,6 +135,29 @@ class Stage:
                 f"select exists (select 1 from delta where {OPERATION} <> 'delete' and ({lacking}))"
             )
         )
+
+    def done(self, attempt: str, found: Difference, written: Written) -> dict[str, int]:
+        """Record in the ledger what this try has staged; returns the rows by what happens to them.
+
+        Raises:
+            StaleStage: the run is over, or another try stages the table.
+        """
+        changes = {
+            "inserted": found.inserted,
+            "updated": found.updated,
+            "deleted": found.deleted,
+            "unchanged": found.unchanged,
+            "carried": written.carried_rows,
+        }
+        mark_staged(
+            self.conn,
+            self.publish,
+            attempt,
+            placement=written.placement,
+            counts=changes,
+            replaced_files=written.replaced_files,
+        )
+        return changes
 
     def agree(self, uris: list[str], relation: str, prepare: str = "") -> None:
         """Read the staged rows back from both homes, side by side, and record counts and hashes for the gate.
