@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,15 @@ def test_every_process_sees_the_same_gold_models() -> None:
 
 @pytest.mark.servers
 def test_another_database_with_other_settings_gives_the_same_rows(
-    lakehouse: Lakehouse, loaded: Lakehouse
+    lakehouse: Lakehouse, loaded: Lakehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sessions in another time zone, writing dates and numbers their own way, days later, in a database of its own."""
+    """Sessions in another time zone, writing dates and numbers their own way, days later, in a database of its own.
+
+    The engine has one thread and little memory, on a machine in another time zone.
+    """
+    for name, value in (("TZ", "Asia/Tokyo"), ("ENGINE_THREADS", "1"), ("ENGINE_MEMORY", "100MB")):
+        monkeypatch.setenv(name if name == "TZ" else f"LAKEHOUSE_{name}", value)
+    time.tzset()
     database = lakehouse.homes.engine.url.database
     for setting in (
         "timezone = 'America/Sao_Paulo'",
@@ -78,6 +85,8 @@ def test_another_database_with_other_settings_gives_the_same_rows(
         lakehouse.execute(f'alter database "{database}" set {setting}')
     lakehouse.homes.engine.dispose()
     lakehouse.load(small_shop())
+    monkeypatch.undo()
+    time.tzset()
     lakehouse.execute(f'alter database "{database}" reset all')
     lakehouse.homes.engine.dispose()
     for layer in ("bronze", "silver", "gold"):
