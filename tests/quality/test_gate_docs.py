@@ -185,6 +185,58 @@ def test_old_audits_go(session: Session, target: DocsTarget) -> None:
     assert "2018-01-01" not in Page(few.folder / "index.html").text
 
 
+def listed(target: DocsTarget) -> list[str]:
+    """The audits on the front page, from top to bottom; every link to one works."""
+    links = [link for link in Page(target.folder / "index.html").links if link.startswith("validations/")]
+    assert all((target.folder / link).is_file() for link in links)
+    return list(dict.fromkeys(f"{link.split('/')[2]} {link.split('/')[3][-10:]}" for link in links))
+
+
+def test_an_audit_is_added_without_a_look_at_those_of_other_tables(
+    session: Session, target: DocsTarget
+) -> None:
+    audit(session, target, subject=replace(SUBJECT, table="other"))
+    (other,) = target.results.rglob("*.json")
+    other.write_text("not to be read")
+    page = next(target.folder.rglob("validations/**/*.html"))
+    page.write_text("not to be made again")
+    audit(session, target, key="2018-01-02")
+    assert listed(target) == ["olist_orders 2018-01-02", "other 2018-01-01"]
+    assert page.read_text() == "not to be made again"
+
+
+@pytest.mark.parametrize("front", [None, "<html>of an older version</html>"])
+def test_a_front_page_that_is_lost_is_made_from_the_stored_results(
+    session: Session, target: DocsTarget, front: str | None
+) -> None:
+    audit(session, target, subject=replace(SUBJECT, table="other"))
+    index = target.folder / "index.html"
+    index.unlink() if front is None else index.write_text(front)
+    audit(session, target, key="2018-01-02")
+    assert listed(target) == ["olist_orders 2018-01-02", "other 2018-01-01"]
+
+
+def test_what_a_killed_gate_has_not_listed_the_next_one_does(session: Session, target: DocsTarget) -> None:
+    audit(session, target, key="2018-01-01")
+    before = (target.folder / "index.html").read_text()
+    audit(session, target, key="2018-01-02")
+    (target.folder / "index.html").write_text(before)
+    audit(session, target, key="2018-01-03")
+    assert listed(target) == [f"olist_orders 2018-01-0{day}" for day in (3, 2, 1)]
+
+
+def test_a_suite_that_went_is_not_shown(session: Session, target: DocsTarget) -> None:
+    suites = target.home / "expectations" / "silver"
+    shutil.copy(suites / "olist_orders.json", suites / "gone.json")
+    audit(session, target, subject=replace(SUBJECT, table="gone"))
+    assert "expectations/silver/gone.html" in Page(target.folder / "index.html").links
+    (suites / "gone.json").unlink()
+    audit(session, target)
+    assert not (target.folder / "expectations" / "silver" / "gone.html").exists()
+    shown = [link for link in Page(target.folder / "index.html").links if link.startswith("expectations/")]
+    assert "expectations/silver/olist_orders.html" in shown
+
+
 _OTHER_PROCESS = """
 import sys
 from pathlib import Path
@@ -242,3 +294,5 @@ def test_the_pages_can_be_built_again_by_hand(session: Session, target: DocsTarg
     (page,) = [p for p in pages(target) if "validations" in p.path.parts]
     assert "few (hard): Ids are few. For example id=5." in page.text
     assert page.fetched == []
+    audit(session, target, key="2018-01-02")
+    assert listed(target) == ["olist_orders 2018-01-02", "olist_orders 2018-01-01"]

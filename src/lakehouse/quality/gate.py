@@ -20,8 +20,11 @@ from lakehouse.compile.rules import (
     gold_expectations,
     raw_expectations,
     removal_expectations,
+    shrink_expectations,
+    table_expectations,
 )
 from lakehouse.contract import Contract, GoldModel
+from lakehouse.contract.model import History
 from lakehouse.engine.sqlalchemy import error_without_values, is_lost, sqlalchemy_engine
 from lakehouse.quality.docs import DocsTarget
 from lakehouse.quality.gx_context import load, quietly
@@ -77,15 +80,27 @@ def raw_subject(contract: Contract, relation: str) -> Subject:
     return Subject(contract.table, relation, ("_source_line",), personal, raw_expectations(contract))
 
 
-def contract_subject(contract: Contract, relation: str) -> Subject:
+def contract_subject(contract: Contract, relation: str, *, may_be_empty: bool = False) -> Subject:
     """The staged rows of a table in silver."""
-    return Subject(contract.table, relation, contract.key, contract.personal, contract_expectations(contract))
+    expectations = table_expectations(contract) if may_be_empty else contract_expectations(contract)
+    return Subject(contract.table, relation, contract.key, contract.personal, expectations)
 
 
 def removed_subject(contract: Contract, relation: str, others: Iterable[Contract]) -> Subject:
     """The rows of a table that a publish of silver deletes. ``others`` are the tables that may point to them."""
     expectations = removal_expectations(contract, others)
     return Subject(f"{contract.table}.removed", relation, contract.key, contract.personal, expectations)
+
+
+def history_subject(history: History, relation: str) -> Subject:
+    """The staged rows of a history."""
+    return Subject(history.table, relation, history.key, history.personal, table_expectations(history))
+
+
+def shrinking_subject(relation: str) -> Subject:
+    """Rows that are served and rows that come instead, one row per table and partition."""
+    key = ("table_name", "partition_key", "served_rows", "delivered_rows")
+    return Subject("shrinking", relation, key, frozenset(), shrink_expectations())
 
 
 def gold_subject(model: GoldModel, relation: str) -> Subject:
