@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,12 @@ class EngineSettings(BaseSettings):
 
 @dataclass
 class Session:
-    """The database, the folder it may read and spill to, and the lake files that were brought there."""
+    """The database (``catalog``), the folder it reads from, and the lake files that were brought there."""
 
     connection: duckdb.DuckDBPyConnection
     homes: Homes | None
     folder: Path
+    catalog: str
     local: dict[str, str] = field(default_factory=dict)
 
     def files(self, relation: str, uris: Sequence[str], columns: Mapping[str, str]) -> None:
@@ -118,6 +120,7 @@ class Session:
         """The rows of a query in the types of ``schema``, batch by batch, while they are computed."""
         # A cursor of its own: the session may be asked other things meanwhile.
         with self.connection.cursor() as cursor:
+            cursor.execute(f"use {self.catalog}")
             for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
                 yield batch.cast(schema)
 
@@ -134,26 +137,63 @@ class Session:
 def open_session(homes: Homes | None, settings: EngineSettings | None = None) -> Iterator[Session]:
     """An empty database that may read the lake through ``homes`` (without homes: local files in its folder).
 
-    Rows that do not fit into the memory limit are spilled to the session's folder, which is removed at the end.
+    Rows that do not fit into the memory limit are spilled to disk. The session's folder is removed at the end, and
+    its database is gone.
     """
-    settings = settings or EngineSettings()
-    _return_memory()
-    with tempfile.TemporaryDirectory(prefix="lakehouse-engine-") as name:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "threads": settings.threads,
-            "memory_limit": settings.memory,
-            "temp_directory": name,
-            "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-        with duckdb.connect(config=config) as connection:
-            connection.execute(f"set allowed_directories = {_list([name])}")
-            connection.execute("set enable_external_access = false")
-            connection.execute("set lock_configuration = true")
+    instance = _borrow(settings or EngineSettings())
+    catalog = f"session_{next(_NUMBERS)}"
+    with tempfile.TemporaryDirectory(prefix=f"{catalog}-", dir=instance.folder.name) as name:
+        with instance.connection.cursor() as connection:
+            connection.execute(f"attach ':memory:' as {catalog}")
+            connection.execute(f"use {catalog}")
             for schema in _SCHEMAS:
                 connection.execute(f"create schema {schema}")
-            yield Session(connection, homes, Path(name))
+            yield Session(connection, homes, Path(name), catalog)
+        instance.connection.execute(f"detach {catalog}")
+    # After an error it is not given back: nobody knows what state it is in.
+    _IDLE.append(instance)
+
+
+@dataclass
+class _Instance:
+    """A running DuckDB, which takes longer to start than a small table takes to stage. One session at a time."""
+
+    connection: duckdb.DuckDBPyConnection
+    folder: tempfile.TemporaryDirectory[str]
+    settings: EngineSettings
+    process: int
+
+
+_NUMBERS = count(1)
+#: Instances that no session uses. Lists are safe to pop from and append to in several threads.
+_IDLE: list[_Instance] = []
+
+
+def _borrow(settings: EngineSettings) -> _Instance:
+    """An idle instance of this process with these settings, or a new one."""
+    while _IDLE:
+        try:
+            instance = _IDLE.pop()
+        except IndexError:  # another thread was quicker
+            break
+        # The threads of one that was inherited from a parent process do not run here.
+        if instance.process == os.getpid() and instance.settings == settings:
+            return instance
+    _return_memory()
+    folder = tempfile.TemporaryDirectory(prefix="lakehouse-engine-")
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": settings.threads,
+        "memory_limit": settings.memory,
+        "temp_directory": folder.name,
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+    connection = duckdb.connect(config=config)
+    connection.execute(f"set allowed_directories = {_list([folder.name])}")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return _Instance(connection, folder, settings, os.getpid())
 
 
 @cache

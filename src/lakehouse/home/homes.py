@@ -114,15 +114,15 @@ class Homes:
         """The same store for pyarrow; paths are ``<bucket>/<key>``."""
         return _filesystem(self.s3)
 
-    def catalog(self, bind: Connection | Engine | None = None) -> LakeCatalog:
+    def catalog(self, bind: Connection | Engine | None = None, *, writes_only: bool = False) -> LakeCatalog:
         """The Iceberg catalog in the warehouse's database.
 
         Bound to an open connection, its commits join that connection's transaction: this is what lets one
-        COMMIT publish both homes.
+        COMMIT publish both homes. ``writes_only``: its commits write their objects and change no table.
         """
-        from lakehouse.home.iceberg import LakeCatalog
+        from lakehouse.home.iceberg import LakeCatalog, WritingCatalog
 
-        catalog = LakeCatalog(
+        catalog = (WritingCatalog if writes_only else LakeCatalog)(
             CATALOG_NAME,
             **{
                 "uri": self.engine.url.render_as_string(hide_password=False),
@@ -134,6 +134,7 @@ class Homes:
                 "s3.region": self.s3.region,
             },
         )
+        catalog.filesystem = self.filesystem()
         catalog.engine.dispose()  # it has looked for its tables through a connection of its own
         # The catalog only ever calls what engines and connections have in common.
         catalog.engine = cast(Engine, bind if bind is not None else self.engine)

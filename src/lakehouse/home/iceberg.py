@@ -3,6 +3,9 @@
 pyiceberg's own operations find the files to delete by a filter over all manifests, and its overwrite never merges
 manifests. :class:`_PublishFiles` adds and drops named files in one snapshot: it opens only the manifests that can
 hold a dropped file (by sequence number) and merges small ones.
+
+A commit is written first and made true later: :func:`prepare_commit` writes all its objects, which takes long and needs
+no lock; :func:`move_pointer` is one UPDATE, for the transaction that publishes.
 """
 
 from __future__ import annotations
@@ -14,15 +17,19 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-from pyiceberg.catalog.sql import SqlCatalog
+from pyarrow.fs import FileSystem
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO, parquet_file_to_data_file
 from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
-from pyiceberg.table import Table, TableProperties, Transaction
+from pyiceberg.table import CommitTableResponse, Table, TableProperties, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import ExpireSnapshots, _MergeAppendFiles
 from pyiceberg.utils.concurrent import ExecutorFactory
+from sqlalchemy import Connection, update
 
 #: Snapshots that readers can travel back to. Older ones are expired by every publish, so metadata stays small.
 KEEP_SNAPSHOTS = 20
@@ -53,9 +60,15 @@ class _AnnouncingIO(PyArrowFileIO):
 class LakeCatalog(SqlCatalog):
     """pyiceberg's catalog, with one file system for all tables and an ear for what is written."""
 
+    #: The store, when it is open already.
+    filesystem: FileSystem | None = None
+
     @cached_property
     def _shared_io(self) -> _AnnouncingIO:
-        return _AnnouncingIO(dict(self.properties))
+        io = _AnnouncingIO(dict(self.properties))
+        if store := self.filesystem:
+            io.fs_by_scheme = lambda _scheme, _bucket: store
+        return io
 
     def announce_with(self, announce: Announce) -> None:
         """Call ``announce`` with the name of every object of metadata before it is written."""
@@ -135,36 +148,53 @@ class _PublishFiles(_MergeAppendFiles):
         return merged
 
 
-@dataclass(frozen=True)
-class Committed:
-    """What readers of the lake see since, which metadata shows it, and which they do not need any more."""
+class WritingCatalog(LakeCatalog):
+    """Writes a commit's metadata and leaves the table's pointer where it is."""
 
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """Write the table's next metadata."""
+        staged = self._update_and_stage_table(table, table.name(), requirements, updates)
+        self._write_metadata(staged.metadata, staged.io, staged.metadata_location)
+        return CommitTableResponse(metadata=staged.metadata, metadata_location=staged.metadata_location)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit to an Iceberg table that is written but not yet true.
+
+    ``before`` and ``after`` are the table's metadata; ``metadata`` are the objects that show what readers will see,
+    ``replaced_metadata`` those that they will not need any more.
+    """
+
+    identifier: str
+    before: str
+    after: str
     snapshot_id: int
     sequence_number: int
     metadata: frozenset[str]
     replaced_metadata: tuple[str, ...]
 
 
-def commit_files(
+def prepare_commit(
     catalog: LakeCatalog,
     identifier: str,
     *,
     add: Iterable[str],
     drop: Mapping[str, int],
     properties: dict[str, str],
-) -> Committed | None:
-    """Point an Iceberg table at new files and away from others, by one snapshot; expire the oldest snapshots.
-
-    Joins the transaction of the connection that the catalog is bound to.
+) -> Commit | None:
+    """Write what points an Iceberg table at new files and away from others, as one snapshot; the oldest ones expire.
 
     Args:
-        catalog: bound to an open connection.
+        catalog: its tables are read, and not changed.
         identifier: ``namespace.table``.
         add: files to add.
         drop: file → sequence number of the snapshot that added it.
         properties: written into the snapshot's summary.
 
-    Returns what was committed; None when there was nothing to change.
+    Returns the commit for :func:`move_pointer`; None when there is nothing to change.
 
     Raises:
         FileNotFoundError: a file to add does not exist, or one to drop is not in the table.
@@ -173,7 +203,7 @@ def commit_files(
     if not uris and not drop:
         return None
     table = catalog.load_table(identifier)
-    before = table.current_snapshot()
+    base, before = table.metadata_location, table.current_snapshot()
     old_manifests = {m.manifest_path for m in before.manifests(table.io)} if before else set()
     with table.transaction() as transaction:
         metadata = transaction.table_metadata
@@ -193,7 +223,31 @@ def commit_files(
         replaced |= {before.manifest_list}
     replaced |= {m.metadata_file for m in table.metadata.metadata_log[-1:]}
     shown = producer.manifest_paths | {after.manifest_list, table.metadata_location}
-    return Committed(after.snapshot_id, after.sequence_number or 0, shown, tuple(sorted(replaced)))
+    return Commit(
+        identifier,
+        base,
+        table.metadata_location,
+        after.snapshot_id,
+        after.sequence_number or 0,
+        shown,
+        tuple(sorted(replaced)),
+    )
+
+
+def move_pointer(conn: Connection, catalog_name: str, commit: Commit) -> bool:
+    """Make a commit true with the transaction of ``conn``; False when the table has moved on since it was written."""
+    moved = conn.execute(
+        update(IcebergTables)
+        .where(
+            IcebergTables.catalog_name == catalog_name,
+            IcebergTables.table_namespace
+            == Catalog.namespace_to_string(Catalog.namespace_from(commit.identifier)),
+            IcebergTables.table_name == Catalog.table_name_from(commit.identifier),
+            IcebergTables.metadata_location == commit.before,
+        )
+        .values(metadata_location=commit.after, previous_metadata_location=commit.before)
+    )
+    return moved.rowcount == 1
 
 
 def _expire(transaction: Transaction) -> None:

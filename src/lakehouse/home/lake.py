@@ -7,9 +7,9 @@ registry, not a listing of the store, says which files a table had at any of its
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,16 +22,18 @@ from lakehouse.compile.schemas import table_schemas
 from lakehouse.contract import Project
 from lakehouse.contract.model import LAYERS
 from lakehouse.errors import StaleStage
-from lakehouse.home.homes import Homes
+from lakehouse.home.homes import CATALOG_NAME, Homes
 
 if TYPE_CHECKING:
-    from lakehouse.home.iceberg import Committed, LakeCatalog
+    from lakehouse.home.iceberg import Commit
 
 Kind = Literal["changed", "carried", "result", "unit", "metadata"]
 
 #: Deleted in one request and one transaction.
 _SWEPT = 500
 _FETCHES = 4
+#: Tables whose commits are written at a time; most of it is waiting for the store.
+_COMMITS = 4
 _CHUNK_BYTES = 1 << 20
 
 
@@ -189,7 +191,10 @@ def etags(homes: Homes, uris: Iterable[str]) -> dict[str, str]:
             return ""
 
     wanted = list(uris)
-    return {uri: one(uri) for uri in wanted}
+    if len(wanted) < 2:
+        return {uri: one(uri) for uri in wanted}
+    with ThreadPoolExecutor(_FETCHES) as pool:
+        return dict(zip(wanted, pool.map(one, wanted), strict=True))
 
 
 def files_at(
@@ -220,44 +225,102 @@ def staged_files(conn: Connection, publish_id: int, *kinds: Kind) -> dict[str, s
     return dict(found.all())
 
 
-def publish_files(
-    homes: Homes,
-    conn: Connection,
-    catalog: LakeCatalog,
-    *,
-    layer: str,
-    table: str,
-    publish_id: int,
-    replaced: Sequence[str],
-    properties: Mapping[str, str],
-) -> Committed | None:
-    """Make a publish's staged files the table's, and the replaced ones its past, in Iceberg and in the registry."""
-    from lakehouse.home.iceberg import commit_files
+@dataclass(frozen=True)
+class Replacement:
+    """What a publish does to the files of its table."""
 
-    add = staged_files(conn, publish_id, "changed", "carried")
-    added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
-    drop: dict[str, int] = dict(conn.execute(added_by, {"u": list(replaced)}).all())
+    layer: str
+    table: str
+    publish_id: int
+    partition_key: str
+    replaced: Sequence[str]
+
+    @property
+    def identifier(self) -> str:
+        """The Iceberg table."""
+        return f"{self.layer}.{self.table}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A replacement whose Iceberg commit is written. ``added``: its data files; ``noted``: objects of metadata."""
+
+    replacement: Replacement
+    added: tuple[str, ...]
+    noted: tuple[str, ...]
+    commit: Commit | None
+
+
+def prepare_publish(homes: Homes, replacements: Sequence[Replacement]) -> list[Prepared]:
+    """Write the Iceberg commits of some publishes, several tables at a time. Nobody sees them yet.
+
+    Of several publishes of one table only the first is written: the others begin where that one ends.
+    """
+    first = {r.identifier: r for r in reversed(replacements)}
+    # Imported before threads do.
+    homes.catalog()
+    with ThreadPoolExecutor(_COMMITS) as pool:
+        return list(pool.map(lambda r: _prepare(homes, None, r), first.values()))
+
+
+def _prepare(homes: Homes, conn: Connection | None, wanted: Replacement) -> Prepared:
+    """Write one Iceberg commit; with ``conn`` on top of what its transaction has done."""
+    from lakehouse.home.iceberg import prepare_commit
 
     noted: list[str] = []
 
     def note(uri: str) -> None:
         noted.append(uri)
-        announce(homes, layer=layer, table=table, publish_id=publish_id, kind="metadata", uri=uri)
+        announce(
+            homes,
+            layer=wanted.layer,
+            table=wanted.table,
+            publish_id=wanted.publish_id,
+            kind="metadata",
+            uri=uri,
+        )
 
+    catalog = homes.catalog(conn, writes_only=True)
     catalog.announce_with(note)
-    done = commit_files(catalog, f"{layer}.{table}", add=add, drop=drop, properties=dict(properties))
-    if done:
-        gone = [*replaced, *done.replaced_metadata]
+    with nullcontext(conn) if conn is not None else homes.engine.connect() as reading:
+        add = staged_files(reading, wanted.publish_id, "changed", "carried")
+        added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
+        drop: dict[str, int] = dict(reading.execute(added_by, {"u": list(wanted.replaced)}).all())
+    properties = {
+        "lakehouse.publish-id": str(wanted.publish_id),
+        "lakehouse.partition-key": wanted.partition_key,
+    }
+    commit = prepare_commit(catalog, wanted.identifier, add=add, drop=drop, properties=properties)
+    return Prepared(wanted, tuple(add), tuple(noted), commit)
+
+
+def publish_files(
+    homes: Homes, conn: Connection, wanted: Replacement, prepared: Sequence[Prepared]
+) -> Commit | None:
+    """Make a publish's staged files the table's, and the replaced ones its past, in Iceberg and in the registry."""
+    from lakehouse.home.iceberg import move_pointer
+
+    done = next((p for p in prepared if p.replacement == wanted), None) or _prepare(homes, conn, wanted)
+    if done.commit and not move_pointer(conn, CATALOG_NAME, done.commit):
+        # The table has moved on since; while this transaction has the lock it does not again.
+        done = _prepare(homes, conn, wanted)
+        if not (done.commit and move_pointer(conn, CATALOG_NAME, done.commit)):
+            raise StaleStage(f"{wanted.identifier} is being changed by somebody else.", "Run this again.")
+    if done.commit:
+        gone = [*wanted.replaced, *done.commit.replaced_metadata]
         conn.execute(
             text("update ops.lake_file set status = 'live', sequence_number = :n where uri = any(:u)"),
             # Manifests that were merged right away are not live: the sweep deletes them as staged ones.
-            {"n": done.sequence_number, "u": [*add, *done.metadata.intersection(noted)]},
+            {
+                "n": done.commit.sequence_number,
+                "u": [*done.added, *done.commit.metadata.intersection(done.noted)],
+            },
         )
         conn.execute(
             text("update ops.lake_file set status = 'replaced', replaced_by = :p where uri = any(:u)"),
-            {"p": publish_id, "u": gone},
+            {"p": wanted.publish_id, "u": gone},
         )
-    return done
+    return done.commit
 
 
 #: What nobody reads any more: staged by an attempt that is over, or replaced so long ago that no snapshot shows it,

@@ -48,7 +48,7 @@ def to_wire(batch: pa.RecordBatch, wire: pa.Schema) -> pa.RecordBatch:
 def _uuids(column: pa.Array[Any]) -> pa.Array[Any]:
     """Uuids as bytes. There are few different ones: they name batches."""
     texts = pc.unique(column)
-    known = pa.array([UUID(str(text)).bytes for text in texts.to_pylist()], _WIRE["uuid"])
+    known = pa.array([text and UUID(text).bytes for text in texts.to_pylist()], _WIRE["uuid"])
     return known.take(pc.index_in(column, value_set=texts))
 
 

@@ -114,7 +114,7 @@ def fingerprint(project: Project) -> str:
         digest.update(path.name.encode() + path.read_bytes())
     for ddl in _tables(project):
         digest.update(ddl.text.encode())
-    for table in (*project.contracts.values(), *project.gold.values()):
+    for table in (*project.silver.values(), *project.gold.values()):
         digest.update(f"{table.table} {sorted(table.personal)}".encode())
     return digest.hexdigest()
 
@@ -124,7 +124,7 @@ def _scripts(project: Project) -> list[Path]:
 
 
 def _tables(project: Project) -> list[TableDdl]:
-    landed = [ddl(c) for c in project.contracts.values() for ddl in (raw_ddl, ods_ddl)]
+    landed = [raw_ddl(c) for c in project.contracts.values()] + [ods_ddl(t) for t in project.silver.values()]
     return landed + [gold_ddl(m) for m in project.gold.values()]
 
 
@@ -172,13 +172,13 @@ def is_prepared(conn: Connection) -> bool:
 
 
 def _refuse_older(conn: Connection) -> None:
-    """A ledger of another shape cannot be evolved: runs and pins were not written down then.
+    """A ledger of another shape cannot be evolved: what it would have to tell was not written down then.
 
     Raises:
         LakehouseError: the warehouse was made by an older version.
     """
-    columns = column_types(conn, "ops.publish")
-    if columns and "run_id" not in columns:
+    columns = column_types(conn, "ops.pinned_batch")
+    if columns and "role" not in columns:
         raise LakehouseError(
             "This warehouse was made by an older version, whose ledger has another shape.",
             "Start afresh: `make clean`, then land the files again and run them.",
@@ -242,7 +242,7 @@ def _mask_and_grant(conn: Connection, project: Project) -> None:
         "grant select on ops.batch, ops.run, ops.publish, ops.accounted, ops.last_publish, ops.open_partition, "
         f"ops.quality_result to {ANALYST_ROLE};",
     )
-    tables = [(ods_ddl(c), c.personal) for c in project.contracts.values()]
+    tables = [(ods_ddl(t), t.personal) for t in project.silver.values()]
     tables += [(gold_ddl(m), m.personal) for m in project.gold.values()]
     for ddl, personal in tables:
         # A column that the contract has given up is still there, and open.
