@@ -51,7 +51,7 @@ def demo() -> None:
 
     started = time.monotonic()
     with RichReporter() as reporter:
-        folders = {source: _files(source, reporter) for source in _OWN_FILES}
+        folders = {source: own_or_sample_files(source, reporter) for source in _OWN_FILES}
         state = bring_up(reporter)
         for source, folder in folders.items():
             for line in summary(land_source(source, folder, None, reporter)):
@@ -74,7 +74,7 @@ def demo() -> None:
     console.print(f"Done in {seconds(time.monotonic() - started)}. The stack stays up: `make down` stops it.")
 
 
-def _files(source: str, reporter: RichReporter) -> Path:
+def own_or_sample_files(source: str, reporter: RichReporter) -> Path:
     """The user's own files, else a sample written for the purpose.
 
     Raises:

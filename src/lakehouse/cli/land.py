@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from lakehouse.cli.progress import RichReporter
+    from lakehouse.contract.model import DeliveryKind
     from lakehouse.landing.deliver import LandingReport
 
 
@@ -26,12 +27,25 @@ def land(
         str | None,
         typer.Option("--date", help="The delivery's date, YYYY-MM-DD. Default: told by the files."),
     ] = None,
+    full: Annotated[
+        bool | None,
+        typer.Option(
+            "--full/--increment",
+            help="What the delivery lacks is gone, or it holds new and changed rows only. Default: the contracts say.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_shrink: Annotated[
+        bool,
+        typer.Option("--allow-shrink", help="It may have far fewer rows than the delivery it supersedes."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="The outcome as JSON.")] = False,
 ) -> None:
     """Check the files of a source and upload them to the landing zone.
 
-    The same bytes again change nothing; other bytes for the same date supersede that delivery. A broken file
-    is named with its line and column, and nothing is uploaded.
+    The same bytes again change nothing; other bytes for the same date, or the same of another kind, supersede that
+    delivery. A broken file, or a day that cannot date a delivery, is named with its line and column, and nothing is
+    uploaded.
 
     Example: `lakehouse land olist --from ~/Downloads/olist`
     """
@@ -40,7 +54,8 @@ def land(
     from lakehouse.cli.progress import RichReporter
 
     with RichReporter() as reporter:
-        reports = land_source(source, folder, date, reporter)
+        kind: DeliveryKind | None = None if full is None else "full" if full else "increment"
+        reports = land_source(source, folder, date, reporter, kind=kind, allow_shrink=allow_shrink)
     if json:
         typer.echo(dumps([as_json(report) for report in reports], indent=2))
     else:
@@ -49,7 +64,13 @@ def land(
 
 
 def land_source(
-    source: str, folder: Path | None, date: str | None, reporter: RichReporter
+    source: str,
+    folder: Path | None,
+    date: str | None,
+    reporter: RichReporter,
+    *,
+    kind: DeliveryKind | None = None,
+    allow_shrink: bool = False,
 ) -> list[LandingReport]:
     """Land a source's files and show what is being done."""
     from lakehouse.cli.context import open_homes
@@ -65,7 +86,9 @@ def land_source(
         def progress(label: str, done: int, total: int) -> None:
             detail(f"{label} {done * 100 // total} %" if total else label)
 
-        reports = deliver(homes, project, source, folder, date, progress=progress)
+        reports = deliver(
+            homes, project, source, folder, date, kind=kind, allow_shrink=allow_shrink, progress=progress
+        )
         detail(f"{sum(report.rows for report in reports):,} rows")
     homes.engine.dispose()
     return reports

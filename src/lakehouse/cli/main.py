@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from lakehouse.cli import bench, demo, generate, land, run, sql, stack, status
+from lakehouse.cli import bench, demo, generate, land, replay, run, sql, stack, status, withdraw
 from lakehouse.errors import LakehouseError
 
 
@@ -40,13 +40,14 @@ app = typer.Typer(
 * `lakehouse up`: start PostgreSQL, MinIO and Airflow
 * `lakehouse land olist`: upload `data/raw/olist`
 * `lakehouse run olist`: through Airflow, followed to gold
+* `lakehouse replay olist`: the same dump as the deliveries its shop would have sent
 * `lakehouse sql "SELECT * FROM gold.kpi_daily ORDER BY 1 DESC LIMIT 5"`
 * `lakehouse status`: services, layers, freshness
 * `eval "$(lakehouse env)"`: endpoints and credentials for psql, DuckDB, boto3 …
 """,
 )
 
-for noun in (stack, status, land, run, sql, generate, demo, bench):
+for noun in (stack, status, land, withdraw, replay, run, sql, generate, demo, bench):
     noun.register(app)
 
 

@@ -15,6 +15,8 @@ from rich.text import Text
 
 #: In a log file: say after this many seconds that a step is still at work.
 _STILL_SECONDS = 20.0
+#: On a terminal: so many lines are kept live.
+_LIVE_LINES = 20
 
 
 def seconds(value: float) -> str:
@@ -50,6 +52,7 @@ class RichReporter:
             console=self.console,
         )
         self._live = self.console.is_terminal
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -78,6 +81,15 @@ class RichReporter:
             self._progress.stop_task(task)
             raise
         self._progress.update(task, completed=1)
+        self._scroll_up()
+
+    def _scroll_up(self) -> None:
+        """Let the first finished lines become text above the live ones, which must all fit on the screen."""
+        with self._lock:
+            finished = [task for task in self._progress.tasks if task.finished]
+            for task in finished[: max(0, len(self._progress.tasks) - _LIVE_LINES)]:
+                self.console.print(self._progress.make_tasks_table([task]))
+                self._progress.remove_task(task.id)
 
     @contextmanager
     def _logged_step(self, name: str) -> Iterator[Callable[[str], None]]:

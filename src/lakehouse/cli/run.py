@@ -138,9 +138,9 @@ LEFT JOIN LATERAL (
     ORDER BY run_id DESC LIMIT 1
 ) AS r ON true
 """
-#: Files of deliveries that bronze has seen; true: it serves them.
+#: Files of deliveries that bronze has seen, with what it knows of their manifest; true: it serves them.
 _SEEN = """
-SELECT batch_id::text, bronze_publish_id IS NOT NULL AND superseded_by IS NULL
+SELECT batch_id::text, kind, allow_shrink, bronze_publish_id IS NOT NULL AND superseded_by IS NULL
 FROM ops.batch WHERE batch_id = any(cast(:b AS uuid[]))
 """
 #: A delivery that was landed this long before bronze looked at it was seen; the clocks of store and warehouse differ.
@@ -169,7 +169,10 @@ def to_do(homes: Homes, project: Project, source: str, landed: dict[str, datetim
 
 
 def _landed_again(homes: Homes, project: Project, source: str, keys: dict[str, bool]) -> set[str]:
-    """Partitions with landed bytes that bronze neither serves nor, where it is blocked (the value), has tried."""
+    """Partitions with landed files that bronze neither serves nor, where it is blocked (the value), has tried.
+
+    The same bytes count as another file when their kind has changed, or when they may shrink now.
+    """
     from sqlalchemy import text
 
     from lakehouse.landing.manifest import read_manifest
@@ -180,10 +183,15 @@ def _landed_again(homes: Homes, project: Project, source: str, keys: dict[str, b
     for key in keys:
         manifest = read_manifest(client, homes.bucket, source, key)
         named = manifest.files if manifest else ()
-        files[key] = {batch_id(source, tables[f.table], f.key, f.sha256) for f in named if f.table in tables}
-    every = sorted(set().union(*files.values()))
+        files[key] = {
+            (batch_id(source, tables[f.table], f.key, f.sha256), f.kind, manifest.allow_shrink)
+            for f in named
+            if manifest and f.table in tables
+        }
+    every = sorted(batch for found in files.values() for batch, _, _ in found)
     with homes.engine.connect() as conn:
-        seen: dict[str, bool] = dict(conn.execute(text(_SEEN), {"b": every}).all())
+        rows = conn.execute(text(_SEEN), {"b": every}).all()
+    seen = {(batch, kind, allow_shrink): served for batch, kind, allow_shrink, served in rows}
     return {
         key
         for key, is_blocked in keys.items()
@@ -195,10 +203,15 @@ def _dates(first: str | None, last: str | None) -> tuple[str, str]:
     """First and last date, checked; empty when none was given."""
     if first is None and last is None:
         return "", ""
-    return _date(first or last or ""), _date(last or first or "")
+    return parsed_date(first or last or ""), parsed_date(last or first or "")
 
 
-def _date(value: str) -> str:
+def parsed_date(value: str) -> str:
+    """A date as a person wrote it, in the form of partition keys.
+
+    Raises:
+        LakehouseError: it is none.
+    """
     from lakehouse.errors import LakehouseError
 
     try:

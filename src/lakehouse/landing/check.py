@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lakehouse.contract import Contract
+from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import FileDefect, LakehouseError
+from lakehouse.landing.dates import DayReader
 from lakehouse.landing.defects import defect, several
 from lakehouse.landing.delimited import read_batches
 from lakehouse.landing.origins import find_file, origin
@@ -47,20 +48,21 @@ def check_files(
         partition_key: the date of what is delivered, None to find it in the files.
 
     Raises:
-        FileDefect: files are missing or broken; names every one.
+        FileDefect: files are missing or broken, or a value cannot date a delivery; names every one.
         LakehouseError: the date cannot be told, or no row is of that date.
     """
     paths = _find_files(contracts, folder)
-    checked = _Checked()
     broken: list[FileDefect] = []
-    for contract in contracts:
-        try:
-            checked.add(contract, paths[contract.table], work, report)
-        except FileDefect as error:
-            broken.append(error)
+    with open_session(None) as session:
+        checked = _Checked(session, partition_key, work, report)
+        for contract in contracts:
+            try:
+                checked.add(contract, paths[contract.table])
+            except FileDefect as error:
+                broken.append(error)
     if broken:
         raise several(broken, "Nothing was landed.", "Mend the files and land again.")
-    return checked.deliveries(contracts[0].source, partition_key)
+    return checked.deliveries(contracts[0].source)
 
 
 def _find_files(contracts: tuple[Contract, ...], folder: Path) -> dict[str, Path]:
@@ -83,69 +85,90 @@ def _find_files(contracts: tuple[Contract, ...], folder: Path) -> dict[str, Path
 
 @dataclass
 class _Checked:
-    """What the files hold: those of known days (events), the others, and the last day found in these."""
+    """What the files hold: those of known days (events), the others, and the last day found in these.
 
+    ``partition_key`` is the date that was named; then no entity's value dates the delivery, so none is judged.
+    """
+
+    session: Session
+    partition_key: str | None
+    work: Path
+    report: Progress
     days: dict[str, list[LocalFile]] = field(default_factory=lambda: defaultdict(list))
     undated: list[LocalFile] = field(default_factory=list)
     last_day: str = ""
 
-    def add(self, contract: Contract, path: Path, work: Path, report: Progress) -> None:
+    def add(self, contract: Contract, path: Path) -> None:
         if contract.partition_column:
-
-            def read(digest: Digest) -> Iterator[pa.RecordBatch]:
-                return _reported(contract, path, digest, report)
-
-            for day in split_by_day(read, contract, work / contract.table, path):
-                file = LocalFile(contract.name, contract.file_name, day.path, day.rows, day.bytes, day.sha256)
-                self.days[day.partition_key].append(file)
+            self._add_days(contract, path, contract.partition_column)
         else:
-            self.undated.append(self._check(contract, path, report))
+            self.undated.append(self._check(contract, path))
 
-    def _check(self, contract: Contract, path: Path, report: Progress) -> LocalFile:
-        digest, rows, last_day = Digest(), 0, ""
-        dated = contract.column(contract.delivery_date_column) if contract.delivery_date_column else None
-        for batch in _reported(contract, path, digest, report):
-            rows += batch.num_rows
-            if dated:
-                last_day = max(last_day, _last_day(batch.column(dated.raw_name)))
-        if dated and rows and not last_day:
-            raise defect(
-                path.name,
-                "no row has a date (yyyy-MM-dd …), so the delivery's date cannot be told",
-                "Check the column.",
-                column=dated.source_name,
-            )
-        self.last_day = max(self.last_day, last_day)
+    def _add_days(self, contract: Contract, path: Path, column: str) -> None:
+        def read(digest: Digest) -> Generator[pa.RecordBatch]:
+            return _reported(contract, path, digest, self.report)
+
+        reader = DayReader(self.session, contract, column, path.name)
+        for day in split_by_day(read, contract, self.work / contract.table, path, reader):
+            file = LocalFile(contract.name, contract.file_name, day.path, day.rows, day.bytes, day.sha256)
+            self.days[day.partition_key].append(file)
+        if self.partition_key is None:
+            reader.last_day()
+
+    def _check(self, contract: Contract, path: Path) -> LocalFile:
+        digest, rows, reader = Digest(), 0, None
+        column = contract.delivery_date_column
+        if column and self.partition_key is None:
+            reader = DayReader(self.session, contract, column, path.name)
+        with closing(_reported(contract, path, digest, self.report)) as batches:
+            for batch in batches:
+                rows += batch.num_rows
+                if reader:
+                    reader.days(batch)
+        if reader and rows:
+            self.last_day = max(self.last_day, _dated(reader, contract, path.name))
         return LocalFile(contract.name, path.name, path, rows, digest.size, digest.sha256)
 
-    def deliveries(self, source: str, partition_key: str | None) -> dict[str, list[LocalFile]]:
+    def deliveries(self, source: str) -> dict[str, list[LocalFile]]:
+        named = self.partition_key
         if self.undated:
-            day = partition_key or self.last_day or max(self.days, default="")
+            day = named or self.last_day or max(self.days, default="")
             if not day:
                 raise LakehouseError(
                     f"The files of {source} do not tell their delivery's date.", "Name it: --date YYYY-MM-DD"
                 )
             self.days[day] += self.undated
-        if partition_key is None:
+        if named is None:
             return dict(self.days)
-        if partition_key not in self.days:
+        if named not in self.days:
             raise LakehouseError(
-                f"There is no row of {partition_key} in the files of {source}.",
+                f"There is no row of {named} in the files of {source}.",
                 f"They hold {min(self.days)} … {max(self.days)}; leave out --date to land every day.",
             )
-        return {partition_key: self.days[partition_key]}
+        return {named: self.days[named]}
 
 
-def _reported(contract: Contract, path: Path, digest: Digest, report: Progress) -> Iterator[pa.RecordBatch]:
+def _dated(reader: DayReader, contract: Contract, file: str) -> str:
+    """The last day of a file.
+
+    Raises:
+        FileDefect: it has none, or one that is far from the others.
+    """
+    last = reader.last_day()
+    if not last:
+        raise defect(
+            file,
+            "no row has a date (yyyy-MM-dd …), so the delivery's date cannot be told",
+            "Check the column, or name the date: --date YYYY-MM-DD.",
+            column=contract.column(contract.delivery_date_column or "").source_name,
+        )
+    return last
+
+
+def _reported(contract: Contract, path: Path, digest: Digest, report: Progress) -> Generator[pa.RecordBatch]:
     total = path.stat().st_size
-    for batch in read_batches(path, contract, path.name, digest):
-        report(f"check {path.name}", digest.size, total)
-        yield batch
+    with closing(read_batches(path, contract, path.name, digest)) as batches:
+        for batch in batches:
+            report(f"check {path.name}", digest.size, total)
+            yield batch
     report(f"check {path.name}", total, total)
-
-
-def _last_day(values: pa.Array[Any]) -> str:
-    """The greatest date that values begin with, '' when none does."""
-    dates = pc.filter(values, pc.match_substring_regex(values, r"^\d{4}-\d{2}-\d{2}"))
-    last = pc.max(dates).as_py()
-    return str(last)[:10] if last else ""

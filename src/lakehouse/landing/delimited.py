@@ -7,7 +7,8 @@ closing quote, zero bytes, empty lines) is checked on the bytes by :mod:`lakehou
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import chain
 from typing import IO, Any, cast
 
@@ -42,11 +43,11 @@ def read_batches(
     digest: Digest | None = None,
     *,
     chunk_bytes: int = CHUNK_BYTES,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Read a CSV file (plain or gzip) as it is, in batches of :func:`raw_schema`.
 
     Empty fields are ``''``, never NULL. ``_source_line`` is the physical line on which the record starts; the
-    header is line 1. Memory does not grow with the file.
+    header is line 1. Memory does not grow with the file. Who may stop before the end closes the generator.
 
     Args:
         source: a path, or a binary stream such as an S3 body, which is read once from front to back.
@@ -61,8 +62,12 @@ def read_batches(
     """
     framing = Framing(file, tuple(column.source_name for column in contract.columns))
     schema = raw_schema(contract)
-    with open_stream(source, digest or Digest()) as stream:
-        parts = chunks(stream, file, chunk_bytes)
+    # Closed here: left to the garbage collector, which may run in a thread that is about to start, the end of the
+    # reading thread would be waited for while that one holds what it needs.
+    with (
+        open_stream(source, digest or Digest()) as stream,
+        closing(chunks(stream, file, chunk_bytes)) as parts,
+    ):
         body = _check_header(_first_line(parts, file), framing)
         records = 0
         for block in framing.blocks(chain((body,) if body else (), parts), first_line=2):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lakehouse.contract.model import DeliveryKind
 from lakehouse.errors import LakehouseError
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ _ROOT = "landing"
 
 
 class ManifestFile(BaseModel):
-    """One file of a delivery: the table it holds, where it is and which bytes it must have."""
+    """One file of a delivery: the table it holds, where it is, which bytes it must have, and what it means.
+
+    A manifest of an older version lacks ``kind``. Then nobody knows whether what the file lacks is gone, and bronze
+    refuses it: a wrong guess would delete rows, or keep those that are gone. Whoever writes a manifest by other
+    means than ``lakehouse land`` may not know ``rows``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,28 +32,47 @@ class ManifestFile(BaseModel):
     key: str
     bytes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    rows: Annotated[int, Field(ge=0)] | None = Field(None, description="data rows, without the header")
+    kind: DeliveryKind | None = None
 
 
 class Manifest(BaseModel):
-    """All files of a delivery."""
+    """All files of a delivery.
+
+    ``allow_shrink``: whoever landed it has said that it may have far fewer rows than the delivery it supersedes.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     partition_key: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     landed_at: datetime
+    allow_shrink: bool = False
     files: tuple[ManifestFile, ...]
 
     @classmethod
-    def of(cls, source: str, partition_key: str, files: list[ManifestFile]) -> Manifest:
+    def of(
+        cls, source: str, partition_key: str, files: list[ManifestFile], *, allow_shrink: bool = False
+    ) -> Manifest:
         """A manifest of now, its files in the order of their keys."""
         now = datetime.now(UTC).replace(microsecond=0)
         ordered = tuple(sorted(files, key=lambda f: f.key))
-        return cls(source=source, partition_key=partition_key, landed_at=now, files=ordered)
+        return cls(
+            source=source,
+            partition_key=partition_key,
+            landed_at=now,
+            allow_shrink=allow_shrink,
+            files=ordered,
+        )
 
-    def same_content(self, other: Manifest) -> bool:
-        """Whether both name the same bytes; when they were landed does not matter."""
-        return self.model_dump(exclude={"landed_at"}) == other.model_dump(exclude={"landed_at"})
+    def holds(self, wanted: Manifest) -> bool:
+        """Whether landing ``wanted`` over this would change nothing: the same bytes, of the same kinds.
+
+        When they were landed does not matter, and a permission to shrink that was given once stays.
+        """
+        given = {"landed_at", "allow_shrink"}
+        same = self.model_dump(exclude=given) == wanted.model_dump(exclude=given)
+        return same and (self.allow_shrink or not wanted.allow_shrink)
 
     def file(self, table: str) -> ManifestFile | None:
         """The delivery's file of a table (its name in the source), None when it has none."""

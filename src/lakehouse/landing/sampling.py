@@ -130,9 +130,13 @@ def csv_bytes(
         final_line_break: whether the last line ends with a line break.
     """
     header = ",".join(f'"{name}"' if quote_header else name for name in frame.columns)
-    fields = [_quoted(name, digits=name in quote_digits) for name in frame.columns]
-    body = frame.select(pl.concat_str(fields, separator=",").str.join("\n")).item()
+    body = frame.select(csv_record(frame.columns, quote_digits=quote_digits).str.join("\n")).item()
     return f"{header}\n{body}{chr(10) if final_line_break else ''}".encode()
+
+
+def csv_record(columns: Sequence[str], *, quote_digits: Sequence[str] = ()) -> pl.Expr:
+    """A row of text columns as one CSV record, without its line break; the arguments are those of csv_bytes."""
+    return pl.concat_str([_quoted(name, digits=name in quote_digits) for name in columns], separator=",")
 
 
 def _quoted(name: str, *, digits: bool) -> pl.Expr:

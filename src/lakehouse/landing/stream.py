@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,8 +98,10 @@ def _decompressed(source: Readable, digest: Digest) -> io.BufferedIOBase:
     return buffered
 
 
-def chunks(stream: io.BufferedIOBase, file: str, size: int = CHUNK_BYTES) -> Iterator[bytes]:
+def chunks(stream: io.BufferedIOBase, file: str, size: int = CHUNK_BYTES) -> Generator[bytes]:
     """Chunks of ``size`` bytes; the next one is read in the background while the caller works on this one.
+
+    Closing the generator waits for the end of that reading.
 
     Raises:
         FileDefect: the gzip container is cut off or damaged.

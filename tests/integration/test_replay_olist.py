@@ -1,0 +1,77 @@
+"""A dump that is replayed ends as the same dump landed at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lakehouse.cli.main import app
+from lakehouse.landing.deliver import land
+from lakehouse.landing.manifest import list_partitions, read_manifest
+from lakehouse.landing.replay_olist import write_deliveries
+
+from ..support.lakehouse import Lakehouse
+from ..support.olist import small_shop
+
+pytestmark = pytest.mark.servers
+
+
+def test_a_replayed_dump_ends_as_one_that_was_landed_at_once(
+    lakehouse: Lakehouse, loaded: Lakehouse, tmp_path: Path
+) -> None:
+    """But for the days on which products and sellers were first seen. The second delivery has files without rows."""
+    dump = small_shop().write(tmp_path / "dump", lakehouse.project)
+    contracts = lakehouse.project.tables("olist")
+    deliveries = write_deliveries(contracts, dump, tmp_path / "replay", "week")
+    assert [d.partition_key for d in deliveries] == ["2018-02-04", "2018-02-22"]
+    for delivery in deliveries:
+        land(lakehouse.homes, lakehouse.project, "olist", delivery.folder, delivery.partition_key)
+        lakehouse.run(delivery.partition_key)
+    assert lakehouse.checksums("silver") == loaded.checksums("silver")
+    assert lakehouse.checksums("gold", "observed_date") == loaded.checksums("gold", "observed_date")
+    assert lakehouse.query("select * from ops.open_partition") == []
+    # The same deliveries again are the ones that are there.
+    for delivery in deliveries:
+        [report] = land(lakehouse.homes, lakehouse.project, "olist", delivery.folder, delivery.partition_key)
+        assert report.action == "already landed"
+
+
+def test_the_command_lands_and_continues(alone: Lakehouse, tmp_path: Path) -> None:
+    dump = small_shop().write(tmp_path / "dump", alone.project)
+    arguments = ["--files", str(dump), "--step", "week", "--land-only", "--json"]
+    first, second = (
+        CliRunner().invoke(app, ["replay", "olist", *arguments], env=alone.environment()) for _ in range(2)
+    )
+    assert (first.exit_code, second.exit_code) == (0, 0), (first.output, second.output)
+    told, again = json.loads(first.stdout), json.loads(second.stdout)
+    assert [d["partition_key"] for d in told["deliveries"]] == ["2018-02-04", "2018-02-22"]
+    assert [d["action"] for d in told["deliveries"]] == ["landed", "landed"]
+    assert [d["action"] for d in again["deliveries"]] == ["already landed", "already landed"]
+    assert told["run"] is None
+    landed = list_partitions(alone.homes.s3_client(), alone.homes.bucket, "olist")
+    assert sorted(landed) == ["2018-02-04", "2018-02-22"]
+    manifest = read_manifest(alone.homes.s3_client(), alone.homes.bucket, "olist", "2018-02-22")
+    assert manifest is not None
+    assert {file.kind for file in manifest.files} == {"increment"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["avazu"], "is not replayed"),
+        (["nothing"], "nothing"),
+        (["olist", "--from", "yesterday"], "is not a date"),
+        (["olist", "--from", "2030-01-01"], "nothing to replay"),
+    ],
+)
+def test_what_cannot_be_replayed_is_told(
+    arguments: list[str], message: str, alone: Lakehouse, tmp_path: Path
+) -> None:
+    dump = small_shop().write(tmp_path / "dump", alone.project)
+    done = CliRunner().invoke(app, ["replay", *arguments, "--files", str(dump)], env=alone.environment())
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert list_partitions(alone.homes.s3_client(), alone.homes.bucket, "olist") == []
