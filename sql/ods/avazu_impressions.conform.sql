@@ -188,12 +188,18 @@ ranked as not materialized (
         _batch_id,
         _source_line,
         row_number() over (
-            partition by id, _delivery order by _delivery desc, _source_line desc, _batch_id
-        ) as _rank
+            partition by id, _delivery order by _source_line desc, _batch_id
+        ) as _rank,
+        row_number() over (
+            partition by id, _delivery, click, hour, c1, banner_pos, site_id, site_domain, site_category, app_id, app_domain, app_category, device_id, device_ip, device_model, device_type, device_conn_type, c14, c15, c16, c17, c18, c19, c20, c21 order by _source_line desc, _batch_id
+        ) as _copy
     from judged
     inner join repeated using (id, _delivery)
     where _reasons = ''
 )
-select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+select
+    judged.*,
+    case when _reasons = '' then coalesce(_rank, 1) end as _rank,
+    coalesce(_rank > 1 and _copy > 1, false) as _repeats
 from judged
 left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line

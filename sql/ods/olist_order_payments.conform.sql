@@ -67,19 +67,25 @@ judged as not materialized (
     from typed
 ),
 repeated as not materialized (
-    select order_id, payment_sequential from judged group by order_id, payment_sequential having count(*) > 1
+    select order_id, payment_sequential, _delivery from judged group by order_id, payment_sequential, _delivery having count(*) > 1
 ),
 ranked as not materialized (
     select
         _batch_id,
         _source_line,
         row_number() over (
-            partition by order_id, payment_sequential order by _delivery desc, _source_line desc, _batch_id
-        ) as _rank
+            partition by order_id, payment_sequential, _delivery order by _source_line desc, _batch_id
+        ) as _rank,
+        row_number() over (
+            partition by order_id, payment_sequential, _delivery, payment_type, payment_installments, payment_brl order by _source_line desc, _batch_id
+        ) as _copy
     from judged
-    inner join repeated using (order_id, payment_sequential)
+    inner join repeated using (order_id, payment_sequential, _delivery)
     where _reasons = ''
 )
-select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+select
+    judged.*,
+    case when _reasons = '' then coalesce(_rank, 1) end as _rank,
+    coalesce(_rank > 1 and _copy > 1, false) as _repeats
 from judged
 left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line

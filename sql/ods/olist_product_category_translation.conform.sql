@@ -38,19 +38,25 @@ judged as not materialized (
     from typed
 ),
 repeated as not materialized (
-    select product_category_name from judged group by product_category_name having count(*) > 1
+    select product_category_name, _delivery from judged group by product_category_name, _delivery having count(*) > 1
 ),
 ranked as not materialized (
     select
         _batch_id,
         _source_line,
         row_number() over (
-            partition by product_category_name order by _delivery desc, _source_line desc, _batch_id
-        ) as _rank
+            partition by product_category_name, _delivery order by _source_line desc, _batch_id
+        ) as _rank,
+        row_number() over (
+            partition by product_category_name, _delivery, product_category_name_english order by _source_line desc, _batch_id
+        ) as _copy
     from judged
-    inner join repeated using (product_category_name)
+    inner join repeated using (product_category_name, _delivery)
     where _reasons = ''
 )
-select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+select
+    judged.*,
+    case when _reasons = '' then coalesce(_rank, 1) end as _rank,
+    coalesce(_rank > 1 and _copy > 1, false) as _repeats
 from judged
 left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line

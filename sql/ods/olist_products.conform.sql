@@ -101,19 +101,25 @@ judged as not materialized (
     from typed
 ),
 repeated as not materialized (
-    select product_id from judged group by product_id having count(*) > 1
+    select product_id, _delivery from judged group by product_id, _delivery having count(*) > 1
 ),
 ranked as not materialized (
     select
         _batch_id,
         _source_line,
         row_number() over (
-            partition by product_id order by _delivery desc, _source_line desc, _batch_id
-        ) as _rank
+            partition by product_id, _delivery order by _source_line desc, _batch_id
+        ) as _rank,
+        row_number() over (
+            partition by product_id, _delivery, product_category_name, product_name_length, product_description_length, product_photos_qty, product_weight_g, product_length_cm, product_height_cm, product_width_cm order by _source_line desc, _batch_id
+        ) as _copy
     from judged
-    inner join repeated using (product_id)
+    inner join repeated using (product_id, _delivery)
     where _reasons = ''
 )
-select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+select
+    judged.*,
+    case when _reasons = '' then coalesce(_rank, 1) end as _rank,
+    coalesce(_rank > 1 and _copy > 1, false) as _repeats
 from judged
 left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line

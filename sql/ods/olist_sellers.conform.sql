@@ -54,19 +54,25 @@ judged as not materialized (
     from typed
 ),
 repeated as not materialized (
-    select seller_id from judged group by seller_id having count(*) > 1
+    select seller_id, _delivery from judged group by seller_id, _delivery having count(*) > 1
 ),
 ranked as not materialized (
     select
         _batch_id,
         _source_line,
         row_number() over (
-            partition by seller_id order by _delivery desc, _source_line desc, _batch_id
-        ) as _rank
+            partition by seller_id, _delivery order by _source_line desc, _batch_id
+        ) as _rank,
+        row_number() over (
+            partition by seller_id, _delivery, zip_code_prefix, city, state order by _source_line desc, _batch_id
+        ) as _copy
     from judged
-    inner join repeated using (seller_id)
+    inner join repeated using (seller_id, _delivery)
     where _reasons = ''
 )
-select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+select
+    judged.*,
+    case when _reasons = '' then coalesce(_rank, 1) end as _rank,
+    coalesce(_rank > 1 and _copy > 1, false) as _repeats
 from judged
 left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line

@@ -29,7 +29,7 @@ create table if not exists ops.publish (
     layer text not null,
     table_name text not null,
     partition_key date not null,
-    mode text not null check (mode in ('batch', 'revive', 'upsert', 'partition', 'late', 'rebuild', 'affected', 'full')),
+    mode text not null check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full')),
     status text not null default 'planned' check (status in ('planned', 'staged', 'published', 'closed')),
     is_current boolean not null default false,
     base_publish_id bigint references ops.publish (publish_id),
@@ -53,6 +53,7 @@ create index if not exists publish_run_idx on ops.publish (run_id, table_name);
 create unique index if not exists publish_current_idx on ops.publish (layer, table_name) where is_current;
 create index if not exists publish_published_idx on ops.publish (layer, table_name, publish_id) where status = 'published';
 comment on table ops.publish is 'One row per table and run: the attempt to publish it. Published rows carry its id in _publish_id.';
+comment on column ops.publish.fingerprint is 'Silver and gold: of the query that makes the table. Bronze: the kind of the batch, as planned.';
 comment on column ops.publish.is_current is 'Readers see this state of the table.';
 comment on column ops.publish.base_publish_id is 'The state the difference was made to; publishing on another is refused.';
 comment on column ops.publish.attempt is 'The try that stages the table now; what an earlier try brings later is refused.';
@@ -72,13 +73,17 @@ create table if not exists ops.batch (
     landed_at timestamptz not null,
     bronze_publish_id bigint references ops.publish (publish_id),
     silver_publish_id bigint references ops.publish (publish_id),
-    superseded_by uuid references ops.batch (batch_id)
+    superseded_by uuid references ops.batch (batch_id),
+    kind text not null check (kind in ('full', 'increment')),
+    allow_shrink boolean not null default false
 );
 create index if not exists batch_table_idx on ops.batch (table_name, partition_key);
 create index if not exists batch_pending_idx on ops.batch (source, partition_key) where bronze_publish_id is not null and silver_publish_id is null and superseded_by is null;
 comment on table ops.batch is 'One row per file of a delivery that a run has seen. batch_id is a UUIDv5 of source, table, object key and content hash.';
 comment on column ops.batch.bronze_publish_id is 'The publish that brought the batch to bronze; null until then.';
 comment on column ops.batch.silver_publish_id is 'The publish that took the batch to silver; null while it is pending.';
+comment on column ops.batch.kind is 'full: complete, what it lacks is gone. increment: new and changed rows only. As the manifest said when bronze published the batch.';
+comment on column ops.batch.allow_shrink is 'Whoever landed it said that it may have far fewer rows than the batch it supersedes.';
 comment on column ops.batch.superseded_by is 'The batch that replaced this one: the same key was delivered again with other bytes.';
 
 create table if not exists ops.accounted (
@@ -89,13 +94,16 @@ create table if not exists ops.accounted (
     published_rows bigint,
     quarantined_rows bigint,
     duplicate_rows bigint,
+    conflicting_rows bigint,
     is_published boolean not null default false,
     primary key (publish_id, batch_id),
     constraint every_row_is_accounted_for check (
-        not is_published or coalesce(read_rows = published_rows + quarantined_rows + duplicate_rows, false)
+        not is_published or coalesce(read_rows = published_rows + quarantined_rows + duplicate_rows + conflicting_rows, false)
     )
 );
 comment on table ops.accounted is 'One row per batch and hop: what became of the rows that were read. Counted when staged, true once published.';
+comment on column ops.accounted.duplicate_rows is 'They say what another row of the same key in the same batch says.';
+comment on column ops.accounted.conflicting_rows is 'They say something else than the row that won their key in the same batch.';
 
 create table if not exists ops.pinned_table (
     run_id bigint not null references ops.run (run_id),
@@ -112,10 +120,11 @@ comment on column ops.pinned_table.since_publish_id is 'The state that the previ
 create table if not exists ops.pinned_batch (
     run_id bigint not null references ops.run (run_id),
     batch_id uuid not null references ops.batch (batch_id),
-    is_new boolean not null,
+    role text not null check (role in ('new', 'served', 'gone')),
     primary key (run_id, batch_id)
 );
-comment on table ops.pinned_batch is 'One row per batch that a silver run reads; is_new: it has not been in silver yet.';
+comment on table ops.pinned_batch is 'One row per batch that a silver run reads.';
+comment on column ops.pinned_batch.role is 'new: taken up. served: taken up before, and read again for keys that changed. gone: superseded or withdrawn since it was taken up; its keys are worked out anew.';
 
 create table if not exists ops.lake_file (
     uri text primary key,

@@ -14,6 +14,7 @@ select
     coalesce(a.published_rows, p.inserted_rows + p.updated_rows + p.unchanged_rows) as published_rows,
     coalesce(a.quarantined_rows, 0) as quarantined_rows,
     coalesce(a.duplicate_rows, 0) as duplicate_rows,
+    coalesce(a.conflicting_rows, 0) as conflicting_rows,
     p.verdict,
     p.published_at
 from ops.publish as p
@@ -22,7 +23,8 @@ left join lateral (
         sum(c.read_rows) as read_rows,
         sum(c.published_rows) as published_rows,
         sum(c.quarantined_rows) as quarantined_rows,
-        sum(c.duplicate_rows) as duplicate_rows
+        sum(c.duplicate_rows) as duplicate_rows,
+        sum(c.conflicting_rows) as conflicting_rows
     from ops.accounted as c
     where c.publish_id = p.publish_id
 ) as a on true

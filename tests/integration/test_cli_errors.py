@@ -12,7 +12,20 @@ from typer.testing import CliRunner
 
 from lakehouse.cli.main import app
 
-COMMANDS = ["up", "down", "status", "land", "run", "sql", "env", "logs", "generate", "demo", "bench"]
+COMMANDS = [
+    "up",
+    "down",
+    "status",
+    "land",
+    "replay",
+    "run",
+    "sql",
+    "env",
+    "logs",
+    "generate",
+    "demo",
+    "bench",
+]
 
 
 def lakehouse(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -119,20 +119,20 @@ def test_a_written_hard_rule_blocks(loaded: Lakehouse) -> None:
 
 def test_a_table_without_rows_blocks(loaded: Lakehouse) -> None:
     delivery = small_shop(5)
-    delivery.tables["sellers"] = []
+    delivery.tables["orders"] = []
     before = loaded.served()
-    with pytest.raises(FileDefect, match=r"olist_sellers_dataset\.csv, line 2: there are no rows"):
+    with pytest.raises(FileDefect, match=r"olist_orders_dataset\.csv, line 2: there are no rows"):
         loaded.land(delivery, NEXT_DAY)
     # Somebody put it there by other means.
     loaded.land(small_shop(5), NEXT_DAY)
     loaded.plan("bronze", NEXT_DAY)
     loaded.stage("bronze", NEXT_DAY)
-    publish = loaded.staged("bronze", "olist_sellers", NEXT_DAY)
+    publish = loaded.staged("bronze", "olist_orders", NEXT_DAY)
     loaded.execute(
         "update ops.accounted set read_rows = 0, published_rows = 0 where publish_id = :p",
         p=publish.publish_id,
     )
-    with pytest.raises(GateFailed, match=r"hard rule input_is_not_empty .*table_name=olist_sellers"):
+    with pytest.raises(GateFailed, match=r"hard rule input_is_not_empty .*table_name=olist_orders"):
         loaded.gate("bronze", NEXT_DAY)
     assert loaded.served() == before
 

@@ -291,7 +291,9 @@ def test_a_row_without_a_readable_hour_is_named(
     fields = lines[10].split(b",")
     lines[10] = b",".join([*fields[:2], hour.encode(), *fields[3:]])
     (avazu / "train.gz").write_bytes(gzip.compress(b"".join(lines)))
-    with pytest.raises(FileDefect, match=r"line 11, column hour: the time is not written as yyMMddHH"):
+    with pytest.raises(
+        FileDefect, match=r"line 11, column hour: (an impossible value: .* yyMMddHH|no value)"
+    ):
         land(homes, project, "avazu", avazu)
     assert keys(homes) == {}
 

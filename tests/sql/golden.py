@@ -127,8 +127,8 @@ def columns_of(case: Case, relation: str) -> dict[str, str]:
         return {"partition_key": "date"}
     if relation == "staged":
         return types_of(case.model)
-    if schema in ("ods", "changed") and table in project().contracts:
-        return types_of(project().contracts[table])
+    if schema in ("ods", "changed") and table in project().silver:
+        return types_of(project().silver[table])
     if schema == "gold" and table in project().gold:
         return types_of(project().gold[table])
     if schema == "affected" and table:

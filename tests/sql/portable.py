@@ -30,7 +30,7 @@ def queries(project: Project) -> dict[str, str]:
     units = project.root / "sql" / "gold" / "affected"
     for path in sorted(units.glob("*/*.sql")):
         found[f"unit {path.parent.name}/{path.stem}"] = path.read_text(encoding="utf-8")
-    for table in (*project.contracts.values(), *project.gold.values()):
+    for table in (*project.silver.values(), *project.gold.values()):
         for rule in table.rules:
             if rule.kind == "sql":
                 found[f"rule {table.table}.{rule.name}"] = rule.arguments["query"]

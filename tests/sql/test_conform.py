@@ -207,7 +207,7 @@ def test_columns_and_types_of_the_result() -> None:
                 c.name: str(engine.sql(f"select null::{c.type.sql} as x").types[0]) for c in contract.columns
             }
             types |= {"_batch_id": "VARCHAR", "_source_line": "BIGINT", "_delivery": "DATE"}
-            types |= {"_reasons": "VARCHAR", "_rank": "BIGINT"}
+            types |= {"_reasons": "VARCHAR", "_rank": "BIGINT", "_repeats": "BOOLEAN"}
             assert {n: str(t) for n, t in zip(found.columns, found.types, strict=True)} == types
 
 
@@ -233,11 +233,71 @@ def test_which_row_of_a_key_wins(table: str) -> None:
         landed(9, also_broken, newer, batch=4),
     ]
     found = ranks(conformed(contract, rows))
-    refused = {("4", 8): None, ("4", 9): None}
-    if contract.partition_column:  # a delivery is all there is of its date
-        assert found == {("2", 3): 1, ("3", 3): 2, ("2", 2): 3, ("1", 9): 1, ("1", 5): 2} | refused
-    else:  # the later delivery wins, then the later line, then the first batch
-        assert found == {("2", 3): 1, ("3", 3): 2, ("2", 2): 3, ("1", 9): 4, ("1", 5): 5} | refused
+    # A row competes within its delivery only: the later line wins, then the first batch.
+    assert found == {
+        ("2", 3): 1, ("3", 3): 2, ("2", 2): 3, ("1", 9): 1, ("1", 5): 2, ("4", 8): None, ("4", 9): None
+    }  # fmt: skip
+
+
+def test_a_later_delivery_changes_nothing_about_an_earlier_one() -> None:
+    contract = one_column(INT)
+    earlier = [landed(line, {"id": "7", "value": value}) for line, value in ((1, "10"), (2, "20"), (3, "x"))]
+    later = [
+        landed(line, {"id": "7", "value": value}, date(2018, 1, 6), batch=2)
+        for line, value in ((1, "10"), (2, ""))
+    ]
+    alone = conformed(contract, earlier)
+    together = conformed(contract, [*later, *earlier])
+    assert [row for row in together if row["_delivery"] == date(2018, 1, 5)] == alone
+
+
+def repeats(contract: Contract, *rows: dict[str, str]) -> list[str]:
+    """What becomes of rows of one delivery, in the order of their lines."""
+    found = conformed(contract, [landed(line, row) for line, row in enumerate(rows)])
+    fates = {(1, False): "wins", (None, False): "refused"}
+    return [
+        fates.get((row["_rank"], row["_repeats"]), "repeats" if row["_repeats"] else "conflicts")
+        for row in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "fates"),
+    [
+        (["5", "5"], ["repeats", "wins"]),
+        (["5", "05", " 5\n", "+5"], ["repeats", "repeats", "repeats", "wins"]),
+        (["4", "5"], ["conflicts", "wins"]),
+        # Something else that is said twice is one conflict, and one repetition of it.
+        (["4", "4", "5"], ["repeats", "conflicts", "wins"]),
+        (["5", "4", "5"], ["repeats", "conflicts", "wins"]),
+        (["3", "4", "5"], ["conflicts", "conflicts", "wins"]),
+        (["", "5"], ["conflicts", "wins"]),
+        (["", " "], ["repeats", "wins"]),
+        # Refused rows say nothing: neither do they win, nor does anybody repeat or contradict them.
+        (["5", "x"], ["wins", "refused"]),
+        (["x", "x"], ["refused", "refused"]),
+        (["x", "5", "5"], ["refused", "repeats", "wins"]),
+        (["5"], ["wins"]),
+    ],
+)  # fmt: skip
+def test_rows_of_a_key_repeat_or_contradict(values: list[str], fates: list[str]) -> None:
+    assert repeats(one_column(INT), *({"id": "7", "value": value} for value in values)) == fates
+    others = [{"id": "8", "value": "5"}, {"id": "9", "value": "5"}]
+    assert repeats(one_column(INT), *({"id": "7", "value": v} for v in values), *others) == [
+        *fates,
+        "wins",
+        "wins",
+    ]
+
+
+@pytest.mark.parametrize("table", sorted(CONTRACTS))
+def test_a_row_repeats_only_what_agrees_in_every_column(table: str) -> None:
+    contract = CONTRACTS[table]
+    base = {c.raw_name: plain(c, contract) for c in contract.columns}
+    assert repeats(contract, base, base) == ["repeats", "wins"]
+    for column in contract.columns:
+        if column.key_position is None and not column.required:
+            assert repeats(contract, base | {column.raw_name: ""}, base) == ["conflicts", "wins"]
 
 
 def test_keys_are_compared_as_values() -> None:
@@ -262,7 +322,9 @@ def test_every_row_comes_out_once_and_one_row_of_each_key_wins(contract: Contrac
     for position in range(6000):
         texts = (
             dice.choice([str(dice.randrange(1500)), f" {dice.randrange(1500)}", "x"]),
-            dice.choice(["2018-01-05 10:11:12"] * 9 + [""]),
+            dice.choice(
+                ["2018-01-05 10:11:12"] * 6 + ["2018-01-05T10:11:12", "2018-01-06", "2018-01-07", ""]
+            ),
         )
         batch = position % 4
         delivery = date(2018, 1, 1 + batch // 2)
@@ -271,17 +333,18 @@ def test_every_row_comes_out_once_and_one_row_of_each_key_wins(contract: Contrac
     found = conformed(contract, rows)
     place = [(r["_batch_id"], r["_source_line"]) for r in found]
     assert Counter(place) == Counter((r["_batch_id"], r["_source_line"]) for r in rows)
-    best: dict[Any, tuple[Any, ...]] = {}
+    competing: dict[Any, list[Row]] = {}
     for row in found:
         if row["_reasons"]:
-            assert row["_rank"] is None
-            continue
-        key = (row["id"], row["_delivery"] if contract.partition_column else None)
-        rank = (row["_delivery"], row["_source_line"], -int(row["_batch_id"][-1]), row["_batch_id"])
-        best[key] = max(best.get(key, rank), rank)
-    winners = {(r["_batch_id"], r["_source_line"]) for r in found if r["_rank"] == 1}
-    assert winners == {(rank[-1], rank[1]) for rank in best.values()}
-    assert len(best) == sum(1 for r in found if r["_rank"] == 1) < len(rows)
+            assert (row["_rank"], row["_repeats"]) == (None, False)
+        else:
+            competing.setdefault((row["id"], row["_delivery"]), []).append(row)
+    assert 0 < len(competing) < len(rows)
+    for same_key in competing.values():
+        same_key.sort(key=lambda r: (-r["_source_line"], r["_batch_id"]))
+        assert [r["_rank"] for r in same_key] == list(range(1, len(same_key) + 1))
+        said = [r[contract.columns[1].name] for r in same_key]
+        assert [r["_repeats"] for r in same_key] == [value in said[:n] for n, value in enumerate(said)]
 
 
 def test_nothing_comes_of_nothing() -> None:

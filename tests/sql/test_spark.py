@@ -144,10 +144,14 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
         names = ", ".join(c.name for c in contract.columns)
         conformed = QUERIES[f"conform {contract.table}"]
         both.make(f"ods.{contract.table}", f"select {names} from ({conformed}) where _rank = 1")
-        both.duck.execute(f"create view changed.{contract.table} as from ods.{contract.table}")
+        if contract.history:
+            states = "date '2018-09-01' as valid_from, cast(null as date) as valid_to, false as is_deleted"
+            both.make(f"ods.{contract.history.table}", f"select {names}, {states} from ods.{contract.table}")
+    for table in PROJECT.silver:
+        both.duck.execute(f"create view changed.{table} as from ods.{table}")
     compute(both, "2018-09-01")
-    both.duck.execute("update ods.olist_products set product_weight_g = 1 where product_weight_g % 7 = 0")
-    both.duck.execute("update ods.olist_sellers set city = 'elsewhere' where zip_code_prefix < '3'")
+    say(both, "olist_products", "1 as product_weight_g", "product_weight_g % 7 = 0")
+    say(both, "olist_sellers", "'elsewhere' as city", "zip_code_prefix < '3'")
     compute(both, "2018-09-15")
     yield both
     both.spark.stop()
@@ -172,6 +176,15 @@ def raw_input(both: Engines, contract: Contract) -> None:
         f"select *, 'batch' as _batch_id, row_number() over () as _source_line, date '2018-09-01' as _delivery "
         f"from ({rows} union all (from ({rows}) limit 50) union all {odd})",
     )
+
+
+def say(both: Engines, table: str, change: str, where: str) -> None:
+    """What a later delivery says of some rows: it ends their states and begins others."""
+    history = f"ods.{table}_history"
+    said = f"where valid_from = date '2018-09-01' and {where}"
+    begins = f"select * replace (date '2018-09-15' as valid_from, {change}) from {history} {said}"
+    both.duck.execute(f"insert into {history} {begins}")
+    both.duck.execute(f"update {history} set valid_to = date '2018-09-15' {said}")
 
 
 def compute(both: Engines, date: str) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from sqlalchemy import text
 
 from lakehouse.contract import Project
-from lakehouse.contract.model import LAYERS, SCHEMAS, Layer
+from lakehouse.contract.model import LAYERS, SCHEMAS, DeliveryKind, Layer
 from lakehouse.home.homes import Homes
 from lakehouse.landing.deliver import land
 from lakehouse.layer import flow
@@ -50,10 +50,17 @@ class Lakehouse:
     source: str = "olist"
     analyst_dsn: str = ""
 
-    def land(self, delivery: Delivery, day: str = DAY) -> None:
-        """Land a delivery under a date."""
+    def land(
+        self,
+        delivery: Delivery,
+        day: str = DAY,
+        *,
+        kind: DeliveryKind | None = None,
+        allow_shrink: bool = True,
+    ) -> None:
+        """Land a delivery under a date. It may shrink: a tiny shop that loses an order loses a quarter of its rows."""
         files = delivery.write(self.folder / day, self.project)
-        land(self.homes, self.project, self.source, files, day)
+        land(self.homes, self.project, self.source, files, day, kind=kind, allow_shrink=allow_shrink)
 
     def plan(self, layer: Layer, day: str = DAY) -> tuple[str, ...]:
         """Plan a layer."""
@@ -117,7 +124,12 @@ class Lakehouse:
 
     def tables(self, layer: Layer) -> tuple[str, ...]:
         """The tables of a layer."""
-        return tuple(self.project.stage_order(self.source, layer))
+        tasks = self.project.stage_order(self.source, layer)
+        return tuple(
+            table
+            for task in tasks
+            for table in (self.project.staged_with(task) if layer == "silver" else (task,))
+        )
 
     def columns(self, relation: str) -> list[str]:
         """The columns of a warehouse relation, in order."""

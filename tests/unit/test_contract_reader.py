@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from lakehouse.contract import ColumnType, GoldModel, Project
+from lakehouse.contract import ColumnType, Contract, GoldModel, Project
 from lakehouse.contract.reader import parse_type, read_contract
 from lakehouse.errors import ContractError
 
@@ -107,6 +108,56 @@ def test_a_key_without_a_meaning_is_refused_at_its_place(
 
 def custom(document: dict[str, Any], name: str) -> dict[str, Any]:
     return next(p for p in document["customProperties"] if p["property"] == name)
+
+
+def test_a_contract_says_how_deliveries_are_taken(document: dict[str, Any], tmp_path: Path) -> None:
+    def taken(**properties: Any) -> Contract:
+        fresh = yaml.safe_load(yaml.safe_dump(document))
+        kept = [p for p in fresh["customProperties"] if p["property"] != "delivery"]
+        fresh["customProperties"] = kept + [{"property": n, "value": v} for n, v in properties.items()]
+        path = tmp_path / "orders.yaml"
+        path.write_text(yaml.safe_dump(fresh), encoding="utf-8")
+        read = read_contract(path)
+        assert isinstance(read, Contract)
+        return read
+
+    plain = taken()
+    assert (plain.delivery_kind, plain.shrink_tolerance) == ("increment", 0.2)
+    assert plain.earliest_date == date(2000, 1, 1)
+    assert [plain.shrinks(10, after) for after in (10, 12, 8, 7)] == [False, False, False, True]
+    assert not plain.shrinks(0, 0)
+    for first in ("2016-09-04", date(2016, 9, 4)):
+        told = taken(delivery="full", shrinkTolerance=0, earliestDate=first)
+        assert (told.delivery_kind, told.shrink_tolerance, told.earliest_date) == (
+            "full",
+            0.0,
+            date(2016, 9, 4),
+        )
+        assert told.shrinks(10, 9)
+    for mistake, says in (
+        ({"delivery": "delta"}, "Write full or increment"),
+        ({"shrinkTolerance": 20}, "Write a share from 0 to 1"),
+        ({"shrinkTolerance": True}, "Write a share from 0 to 1"),
+        ({"earliestDate": "2016"}, "Write it as YYYY-MM-DD"),
+    ):
+        with pytest.raises(ContractError, match=says):
+            taken(**mistake)
+
+
+def test_a_history_is_of_entities_and_has_its_names_for_itself(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    document["customProperties"].append({"property": "keepsHistory", "value": True})
+    path = tmp_path / "orders.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    read = read_contract(path)
+    assert isinstance(read, Contract) and read.history
+    assert (read.history.table, read.history.key) == ("olist_orders_history", ("order_id", "valid_from"))
+    named = yaml.safe_load(yaml.safe_dump(document))
+    named["schema"][0]["properties"][2]["name"] = "valid_to"
+    assert "keepsHistory adds valid_to, which the table has" in str(refusal(named, tmp_path))
+    document["schema"][0]["properties"][3].update(partitioned=True)
+    assert "nothing is said of an event again" in str(refusal(document, tmp_path))
 
 
 def test_mistakes_are_answered(document: dict[str, Any], tmp_path: Path) -> None:

@@ -11,24 +11,52 @@ from pydantic import ValidationError
 from lakehouse.errors import LakehouseError
 from lakehouse.landing.manifest import Manifest, ManifestFile, checked_partition_key, manifest_key
 
-ORDERS = ManifestFile(table="orders", key="landing/olist/dt=2018-10-17/o.csv", bytes=3, sha256="a" * 64)
-ITEMS = ManifestFile(table="order_items", key="landing/olist/dt=2018-10-17/i.csv", bytes=4, sha256="b" * 64)
+FOLDER = "landing/olist/dt=2018-10-17"
+ORDERS = ManifestFile(
+    table="orders", key=f"{FOLDER}/o.csv", bytes=3, sha256="a" * 64, rows=1, kind="increment"
+)
+ITEMS = ManifestFile(
+    table="order_items", key=f"{FOLDER}/i.csv", bytes=4, sha256="b" * 64, rows=2, kind="increment"
+)
 
 
 def test_the_format_is_the_agreed_one_and_sorted() -> None:
     written = json.loads(Manifest.of("olist", "2018-10-17", [ORDERS, ITEMS]).model_dump_json())
-    assert list(written) == ["source", "partition_key", "landed_at", "files"]
+    assert list(written) == ["source", "partition_key", "landed_at", "allow_shrink", "files"]
     assert written["landed_at"].endswith("Z")
     assert [f["table"] for f in written["files"]] == ["order_items", "orders"]
-    assert written["files"][1] == {"table": "orders", "key": ORDERS.key, "bytes": 3, "sha256": "a" * 64}
+    assert written["files"][1] == {
+        "table": "orders",
+        "key": ORDERS.key,
+        "bytes": 3,
+        "sha256": "a" * 64,
+        "rows": 1,
+        "kind": "increment",
+    }
 
 
 def test_the_same_bytes_are_the_same_delivery_whenever_they_land() -> None:
     first = Manifest.of("olist", "2018-10-17", [ORDERS, ITEMS])
     later = first.model_copy(update={"landed_at": first.landed_at + timedelta(days=1)})
     changed = Manifest.of("olist", "2018-10-17", [ORDERS, ITEMS.model_copy(update={"sha256": "c" * 64})])
-    assert first.same_content(later)
-    assert not first.same_content(changed)
+    assert first.holds(later)
+    assert not first.holds(changed)
+
+
+def test_another_kind_is_another_delivery_and_a_permission_to_shrink_stays() -> None:
+    first = Manifest.of("olist", "2018-10-17", [ORDERS])
+    assert not first.holds(Manifest.of("olist", "2018-10-17", [ORDERS.model_copy(update={"kind": "full"})]))
+    allowed = Manifest.of("olist", "2018-10-17", [ORDERS], allow_shrink=True)
+    assert not first.holds(allowed)
+    assert allowed.holds(first)
+
+
+def test_a_manifest_of_an_older_version_is_read() -> None:
+    manifest = Manifest.of("olist", "2018-10-17", [ORDERS])
+    older = manifest.model_dump(mode="json", exclude={"allow_shrink": True, "files": {0: {"rows", "kind"}}})
+    read = Manifest.model_validate(older)
+    assert (read.allow_shrink, read.files[0].kind, read.files[0].rows) == (False, None, None)
+    assert not read.holds(manifest)
 
 
 def test_unknown_keys_and_broken_checksums_are_refused() -> None:

@@ -3,8 +3,9 @@
 One query per contract, in DuckDB's dialect. It reads the relation ``raw_input``: RAW columns (text) with
 ``_batch_id``, ``_source_line`` (together unique) and ``_delivery`` (the batch's date). It returns every row read
 once: the contract's columns, ``_batch_id``, ``_source_line``, ``_delivery``, ``_reasons`` ('' when the row is
-fine) and ``_rank``: 1 for the row that wins its key (the later delivery, then the later line, then the first
-batch id), null for refused rows, which do not compete. Rows of tables of events compete within their delivery.
+fine), ``_rank``: 1 for the row that wins its key within its delivery (the later line, then the first batch id), null
+for refused rows, which do not compete, and ``_repeats``: a row that did not win and says what another one says. What
+deliveries mean to each other is not said here: a row is judged by its own delivery alone.
 
 White space around a text is no part of it, and nothing but white space is no value. What is left must be written
 as its type is: the engine's own cast takes ``1.5``, ``1_000`` or ``0x1F`` for an integer and ``infinity`` for a
@@ -35,12 +36,12 @@ _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?"
 #: A day may carry a time of day, which is dropped: where clocks go forward at midnight, a source may write
 #: 01:00:00 for a day.
-_MOMENT = f"^{_YEAR}-[0-9]{{2}}-[0-9]{{2}}([ T]{_TIME})?$"
+MOMENT = f"^{_YEAR}-[0-9]{{2}}-[0-9]{{2}}([ T]{_TIME})?$"
 _PATTERNS = {
     "double": "^[+-]?[0-9]{1,15}([.][0-9]{1,20})?([eE][+-]?[0-9][0-9]?)?$",
     "boolean": "^(true|false)$",
-    "timestamp": _MOMENT,
-    "date": _MOMENT,
+    "timestamp": MOMENT,
+    "date": MOMENT,
 }
 #: Source formats: the pattern of the text, and the text in the words of its type.
 _FORMATS = {
@@ -58,7 +59,8 @@ def conform_sql(contract: Contract) -> str:
     landed = [item for column in contract.columns for item in _landed(column)]
     typed = [item for column in contract.columns for item in _typed(column)]
     refused, reasons = zip(*_judged(contract), strict=True)
-    key = (*contract.key, "_delivery") if contract.partition_column else contract.key
+    key = (*contract.key, "_delivery")
+    said = (*key, *(c.name for c in contract.columns if c.name not in contract.key))
     return f"""{banner(contract)}\
 with landed as not materialized (
     select
@@ -92,16 +94,39 @@ ranked as not materialized (
         _batch_id,
         _source_line,
         row_number() over (
-            partition by {", ".join(key)} order by _delivery desc, _source_line desc, _batch_id
-        ) as _rank
+            partition by {", ".join(key)} order by _source_line desc, _batch_id
+        ) as _rank,
+        row_number() over (
+            partition by {", ".join(said)} order by _source_line desc, _batch_id
+        ) as _copy
     from judged
     inner join repeated using ({", ".join(key)})
     where _reasons = ''
 )
-select judged.*, case when _reasons = '' then coalesce(_rank, 1) end as _rank
+select
+    judged.*,
+    case when _reasons = '' then coalesce(_rank, 1) end as _rank,
+    coalesce(_rank > 1 and _copy > 1, false) as _repeats
 from judged
 left join ranked on ranked._batch_id = judged._batch_id and ranked._source_line = judged._source_line
 """
+
+
+def value_sql(column: Column, raw: str) -> str:
+    """What the conform query makes of one text of a column, as an expression.
+
+    Args:
+        column: says type and format.
+        raw: SQL of the text, such as a column's name.
+
+    Returns:
+        SQL of a value of the column's type; null when the text is empty or is not written as the type.
+    """
+    if column.type.name == "text":
+        return _trimmed(raw)
+    if column.type.name in _EXACT:
+        return _value(column, raw, f"try_cast({raw} as {column.type.sql})")
+    return _value(column, _trimmed(raw), "")
 
 
 def _lines(indent: int, *items: str, between: str = ",") -> str:
@@ -131,24 +156,26 @@ def _trimmed(raw: str) -> str:
 
 def _typed(column: Column) -> Iterator[str]:
     """The value, and the text it was read from as far as reasons need it."""
-    name, kind, text = column.name, column.type, f"{column.name}__text"
-    if kind.name == "text":
+    name, text = column.name, f"{column.name}__text"
+    if column.type.name == "text":
         yield name
         return
+    yield f"{_value(column, text, name)} as {name}"
+    yield text
+
+
+def _value(column: Column, text: str, plain: str) -> str:
+    """The value that a text is written as; ``plain`` is what a plain cast makes of a number."""
+    kind = column.type
     if kind.name in _EXACT:
         number = f"regexp_extract({text}, '^[{_SPACE}]*({_number(kind)})[{_SPACE}]*$', 1)"
-        value = (
-            f"case when cast({name} as text) = {text} then {name} else try_cast({number} as {kind.sql}) end"
+        return (
+            f"case when cast({plain} as text) = {text} then {plain} else try_cast({number} as {kind.sql}) end"
         )
-    else:
-        pattern, iso = (
-            _FORMATS[column.source_format] if column.source_format else (_PATTERNS[kind.name], "{0}")
-        )
-        cast = f"try_cast({iso.format(text)} as {'timestamp' if kind.name == 'date' else kind.sql})"
-        cast = f"cast({cast} as date)" if kind.name == "date" else cast
-        value = f"case when regexp_matches({text}, {literal(pattern)}) then {cast} end"
-    yield f"{value} as {name}"
-    yield text
+    pattern, iso = _FORMATS[column.source_format] if column.source_format else (_PATTERNS[kind.name], "{0}")
+    cast = f"try_cast({iso.format(text)} as {'timestamp' if kind.name == 'date' else kind.sql})"
+    cast = f"cast({cast} as date)" if kind.name == "date" else cast
+    return f"case when regexp_matches({text}, {literal(pattern)}) then {cast} end"
 
 
 def _number(kind: ColumnType) -> str:

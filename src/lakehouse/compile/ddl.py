@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lakehouse.contract import Contract, GoldModel, TableContract
-from lakehouse.contract.model import PARTITION_COLUMN
+from lakehouse.contract.model import PARTITION_COLUMN, History
 
 _BANNER = "-- Compiled from contracts/{source}/{name}.yaml by `make generate`. Do not edit.\n"
 
@@ -109,8 +109,9 @@ class TableDdl:
         )
 
 
-def banner(contract: Contract) -> str:
+def banner(table: Contract | History) -> str:
     """The first line of every compiled file."""
+    contract = table.of if isinstance(table, History) else table
     return _BANNER.format(source=contract.source, name=contract.name)
 
 
@@ -128,10 +129,11 @@ def raw_columns(contract: Contract) -> dict[str, str]:
     return {c.raw_name: "text" for c in contract.columns} | _RAW_TECHNICAL
 
 
-def ods_columns(contract: Contract) -> dict[str, str]:
+def ods_columns(table: Contract | History) -> dict[str, str]:
     """ODS: column → type. Event tables carry the delivery's date."""
-    columns = {c.name: c.type.sql for c in contract.columns} | _ODS_TECHNICAL
-    return columns | ({PARTITION_COLUMN: "date"} if contract.partition_column else {})
+    columns = {c.name: c.type.sql for c in table.columns} | _ODS_TECHNICAL
+    dated = isinstance(table, Contract) and table.partition_column
+    return columns | ({PARTITION_COLUMN: "date"} if dated else {})
 
 
 def gold_columns(model: GoldModel) -> dict[str, str]:
@@ -141,7 +143,9 @@ def gold_columns(model: GoldModel) -> dict[str, str]:
 
 def required_columns(table: TableContract, columns: Mapping[str, str]) -> frozenset[str]:
     """The columns that always have a value, of these; contract columns of RAW are never among them."""
-    return frozenset(columns) & (TECHNICAL.keys() | {c.name for c in table.columns if c.required})
+    # What a history says of a row that is gone came in no file's line.
+    technical = {"_publish_id"} if isinstance(table, History) else TECHNICAL.keys()
+    return frozenset(columns) & (technical | {c.name for c in table.columns if c.required})
 
 
 def raw_ddl(contract: Contract) -> TableDdl:
@@ -164,9 +168,11 @@ def raw_ddl(contract: Contract) -> TableDdl:
     )
 
 
-def ods_ddl(contract: Contract) -> TableDdl:
+def ods_ddl(table: Contract | History) -> TableDdl:
     """ODS: typed, keyed, one row per key. Event tables are partitioned by the delivery's date."""
-    return _keyed("ods", contract, ods_columns(contract), contract.stored_key, contract.partition_column)
+    if isinstance(table, History):
+        return _keyed("ods", table, ods_columns(table), table.key, None)
+    return _keyed("ods", table, ods_columns(table), table.stored_key, table.partition_column)
 
 
 def gold_ddl(model: GoldModel) -> TableDdl:

@@ -19,8 +19,9 @@ def generated_files(project: Project) -> dict[str, str]:
     files = {}
     for contract in project.contracts.values():
         files[f"sql/raw/{contract.table}.sql"] = banner(contract) + raw_ddl(contract).text
-        files[f"sql/ods/{contract.table}.sql"] = banner(contract) + ods_ddl(contract).text
         files[conform_path(contract.table)] = conform_sql(contract)
+    for table in project.silver.values():
+        files[f"sql/ods/{table.table}.sql"] = banner(table) + ods_ddl(table).text
     files["docs/data-dictionary.md"] = dictionary_page(project)
     files["docs/lineage.md"] = lineage_page(project)
     return files | suite_files(project)

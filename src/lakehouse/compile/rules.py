@@ -110,19 +110,25 @@ def accounting_expectations(allow_empty: Collection[str] = ()) -> tuple[Expectat
     """No row may get lost.
 
     Audits a relation with one row per table and batch: ``table_name, batch_id, read_rows, published_rows,
-    quarantined_rows, duplicate_rows, tolerance`` (the share of rows that may go to quarantine). ``allow_empty``
-    names the tables whose delivery may have no rows.
+    quarantined_rows, duplicate_rows, conflicting_rows, tolerance`` (the share of rows that may go to quarantine).
+    ``allow_empty`` names the tables whose delivery may have no rows.
     """
     allowed = f" where table_name not in ({_list(sorted(allow_empty))})" if allow_empty else ""
-    identity = "published_rows + quarantined_rows + duplicate_rows"
-    negative = "least(read_rows, published_rows, quarantined_rows, duplicate_rows) < 0"
+    identity = "published_rows + quarantined_rows + duplicate_rows + conflicting_rows"
+    negative = "least(read_rows, published_rows, quarantined_rows, duplicate_rows, conflicting_rows) < 0"
     return (
         _row_count("tables_are_counted", "hard", 1, "Something was counted."),
         _query(
             "every_row_is_accounted_for",
             "hard",
             f"select table_name, batch_id from staged where read_rows is distinct from {identity} or {negative}",
-            "Rows read = published + quarantined + duplicates.",
+            "Rows read = published + quarantined + duplicates + conflicting.",
+        ),
+        _query(
+            "rows_of_a_key_agree",
+            "soft",
+            "select table_name, batch_id from staged where conflicting_rows > 0",
+            "No delivery says two things of one key; the later line wins.",
         ),
         _query(
             "quarantine_is_within_tolerance",
@@ -136,6 +142,25 @@ def accounting_expectations(allow_empty: Collection[str] = ()) -> tuple[Expectat
             "hard",
             f"select table_name from staged{allowed} group by table_name having coalesce(sum(read_rows), 0) = 0",
             "A table's delivery has rows, unless its contract says allowEmpty.",
+        ),
+    )
+
+
+def shrink_expectations() -> tuple[Expectation, ...]:
+    """What supersedes rows does not lose far more of them than its contract tolerates.
+
+    Audits a relation with one row per table and partition that is superseded: ``table_name, partition_key,
+    served_rows, delivered_rows, tolerance`` (the share of rows that may be lost), ``allow_shrink`` (a person has said
+    that more may be).
+    """
+    return (
+        _query(
+            "shrinks_within_tolerance",
+            "hard",
+            "select table_name, partition_key, served_rows, delivered_rows from staged where not allow_shrink "
+            "and not coalesce(served_rows - delivered_rows <= tolerance * served_rows, false)",
+            "No more rows are lost than the contract's shrinkTolerance allows; if they are meant to go, land with "
+            "--allow-shrink.",
         ),
     )
 

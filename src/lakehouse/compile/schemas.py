@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lakehouse.compile.ddl import TECHNICAL, gold_columns, ods_columns, raw_columns, required_columns
 from lakehouse.contract import Contract, GoldModel, Project, TableContract
+from lakehouse.contract.model import History
 from lakehouse.errors import ContractError
 
 #: Iceberg knows no 16-bit integers, and uuids as text are readable by every engine.
@@ -72,9 +73,9 @@ def bronze_schema(contract: Contract) -> pa.Schema:
     return arrow_schema(columns, columns.keys() & TECHNICAL.keys(), meanings)
 
 
-def silver_schema(contract: Contract) -> pa.Schema:
+def silver_schema(table: Contract | History) -> pa.Schema:
     """Silver: the contract's columns, then the technical ones."""
-    return _schema(contract, ods_columns(contract))
+    return _schema(table, ods_columns(table))
 
 
 def gold_schema(model: GoldModel) -> pa.Schema:
@@ -92,5 +93,6 @@ def table_schemas(project: Project) -> dict[str, pa.Schema]:
     schemas = {}
     for contract in project.contracts.values():
         schemas[f"bronze.{contract.table}"] = bronze_schema(contract)
-        schemas[f"silver.{contract.table}"] = silver_schema(contract)
+    for table in project.silver.values():
+        schemas[f"silver.{table.table}"] = silver_schema(table)
     return schemas | {f"gold.{m.table}": gold_schema(m) for m in project.gold.values()}

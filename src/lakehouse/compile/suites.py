@@ -22,6 +22,8 @@ from lakehouse.compile.rules import (
     contract_expectations,
     gold_expectations,
     raw_expectations,
+    shrink_expectations,
+    table_expectations,
 )
 from lakehouse.contract import Project
 from lakehouse.contract.model import LAYERS, SCHEMAS
@@ -93,7 +95,7 @@ def suite_files(project: Project) -> dict[str, str]:
     """Path below the project's root → text: every suite as JSON, and the settings of the project.
 
     Suites are called ``<layer>.<table>``; GX keeps them in one folder per layer. Every layer also has the
-    suites ``accounting`` and ``agreement``: the rules every publish must keep.
+    suites ``accounting`` and ``agreement``: the rules every publish must keep; bronze and silver also ``shrinking``.
     """
     suites = _suites(project)
     files = {
@@ -108,10 +110,14 @@ def _suites(project: Project) -> dict[str, tuple[str, Sequence[Expectation]]]:
     for layer in LAYERS:
         suites[f"{layer}.accounting"] = ("src/lakehouse/compile/rules.py", accounting_expectations())
         suites[f"{layer}.agreement"] = ("src/lakehouse/compile/rules.py", agreement_expectations())
+    for layer in ("bronze", "silver"):
+        suites[f"{layer}.shrinking"] = ("src/lakehouse/compile/rules.py", shrink_expectations())
     for contract in project.contracts.values():
         origin = f"contracts/{contract.source}/{contract.name}.yaml"
         suites[f"bronze.{contract.table}"] = (origin, raw_expectations(contract))
         suites[f"silver.{contract.table}"] = (origin, contract_expectations(contract))
+        if contract.history:
+            suites[f"silver.{contract.history.table}"] = (origin, table_expectations(contract.history))
     for model in project.gold.values():
         suites[f"gold.{model.table}"] = (f"contracts/gold/{model.table}.yaml", gold_expectations(model))
     return suites
@@ -125,7 +131,7 @@ def _settings(suites: Sequence[str]) -> str:
     )
     for name in suites:
         layer, _, table = name.partition(".")
-        if table not in ("accounting", "agreement"):
+        if table not in ("accounting", "agreement", "shrinking"):
             text += _ASSET.format(
                 name=name,
                 relation=f"{SCHEMAS[layer]}.{table}",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ RuleKind = Literal[
     "not_null", "accepted_values", "range", "pattern", "unique", "row_count", "foreign_key", "sql"
 ]
 Pii = Literal["none", "pseudonym", "personal"]
+#: ``full``: complete, what it lacks is gone. ``increment``: new and changed rows only.
+DeliveryKind = Literal["full", "increment"]
 
 Layer = Literal["bronze", "silver", "gold"]
 
@@ -141,13 +144,22 @@ class TableContract:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract(TableContract):
-    """A landed table: ``name`` is its name in the source, ``table`` is ``<source>_<name>``."""
+    """A landed table: ``name`` is its name in the source, ``table`` is ``<source>_<name>``.
+
+    ``delivery_kind`` is what a delivery is unless landing says otherwise; ``shrink_tolerance`` the share of rows by
+    which it may be smaller than the one it supersedes; ``earliest_date`` the first day that may date one.
+    ``keeps_history`` asks for a second table, :attr:`history`.
+    """
 
     file_name: str
     retention_days: int | None = None
     quarantine_tolerance: float = 0.0
     allow_empty: bool = False
     delivery_date_column: str | None = None
+    delivery_kind: DeliveryKind = "increment"
+    shrink_tolerance: float = 0.2
+    earliest_date: date = date(2000, 1, 1)
+    keeps_history: bool = False
 
     @property
     def table(self) -> str:
@@ -159,10 +171,39 @@ class Contract(TableContract):
         """The key in ODS and silver: tables of events may hold an id again on another delivery's date."""
         return (*self.key, PARTITION_COLUMN) if self.partition_column else self.key
 
+    def shrinks(self, before: int, after: int) -> bool:
+        """Whether a delivery of ``after`` rows loses more of ``before`` rows than is tolerated."""
+        return before - after > self.shrink_tolerance * before
+
+    @cached_property
+    def history(self) -> History | None:
+        """The table of its history, when the contract asks for one."""
+        if not self.keeps_history:
+            return None
+        kept = tuple(replace(c, references=None, required=c.key_position is not None) for c in self.columns)
+        key = f"{', '.join(self.key)}"
+        return History(
+            source=self.source,
+            name=f"{self.table}_history",
+            description=f"{self.description} What each delivery changed.",
+            grain=f"One row per {key} and change.",
+            version=self.version,
+            columns=(*kept, *_validity(len(self.key) + 1)),
+            rules=_history_rules(self.key),
+            of=self,
+        )
+
     @cached_property
     def partition_column(self) -> str | None:
         """The column whose day is the partition key, for tables of events; None for tables of entities."""
         return next((c.name for c in self.columns if c.partitioned), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class History(TableContract):
+    """What deliveries have said of the rows of a landed table (``of``), one row per key and change."""
+
+    of: Contract
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +228,60 @@ class GoldModel(TableContract):
     def ods_references(self) -> frozenset[str]:
         """The ODS tables this one reads."""
         return frozenset(reads("ods", self.sql))
+
+
+def _validity(position: int) -> tuple[Column, ...]:
+    """The columns that a history has beside those of its table."""
+    day, truth = ColumnType("date"), ColumnType("boolean")
+    return (
+        Column(
+            "valid_from",
+            "valid_from",
+            day,
+            "Date of the delivery since which this is said.",
+            required=True,
+            key_position=position,
+        ),
+        Column(
+            "valid_to",
+            "valid_to",
+            day,
+            "Date of the delivery that said otherwise, itself excluded; NULL while nobody has.",
+        ),
+        Column(
+            "is_deleted",
+            "is_deleted",
+            truth,
+            "A full delivery lacked the row; then its other columns are NULL.",
+            required=True,
+        ),
+    )
+
+
+def _history_rules(key: tuple[str, ...]) -> tuple[Rule, ...]:
+    row = ", ".join(f"staged.{k}" for k in key)
+    returned = "\n".join(f"    states.{k}," for k in key)
+    query = f"""with states as (
+    select
+        staged.*,
+        lead(staged.valid_from) over (partition by {row} order by staged.valid_from) as _next_from
+    from staged
+)
+
+select
+{returned}
+    states.valid_from
+from states
+where states.valid_to is distinct from states._next_from"""  # noqa: S608
+    return (
+        Rule(
+            "validity_has_no_gap_and_no_overlap",
+            "sql",
+            "hard",
+            arguments={"query": query},
+            description="What is said of a row ends where the next begins, and the last is open.",
+        ),
+    )
 
 
 def reads(schema: str, sql: str) -> list[str]:

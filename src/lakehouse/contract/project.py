@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from lakehouse.contract.model import Contract, GoldModel, Layer, TableContract
+from lakehouse.contract.model import Contract, GoldModel, History, Layer, TableContract
 from lakehouse.contract.reader import GOLD, read_contract
 from lakehouse.errors import ContractError
 
@@ -44,6 +45,17 @@ class Project:
         project._check_references()
         project._check_gold()
         return project
+
+    @cached_property
+    def silver(self) -> dict[str, Contract | History]:
+        """The tables of silver and ODS: every landed one, and the histories that contracts ask for."""
+        found: dict[str, Contract | History] = dict(self.contracts)
+        return found | {c.history.table: c.history for c in self.contracts.values() if c.history}
+
+    def staged_with(self, table: str) -> tuple[str, ...]:
+        """The tables that one staging task makes: the table, and its history when it has one."""
+        history = self.contracts[table].history if table in self.contracts else None
+        return (table, history.table) if history else (table,)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -116,14 +128,14 @@ class Project:
                     f"There are: {', '.join(self.sources)}.",
                 )
             unknown = [f"gold.{t}" for t in sorted(model.gold_references - self.gold.keys())]
-            unknown += [f"ods.{t}" for t in sorted(model.ods_references - self.contracts.keys())]
+            unknown += [f"ods.{t}" for t in sorted(model.ods_references - self.silver.keys())]
             if unknown:
                 raise ContractError(
                     f"sql/gold/{model.table}.sql reads {', '.join(unknown)}, which has no contract.",
                     "Mend the name, or add the contract.",
                 )
             foreign = [f"gold.{t}" for t in model.gold_references if self.gold[t].source != model.source]
-            foreign += [f"ods.{t}" for t in model.ods_references if self.contracts[t].source != model.source]
+            foreign += [f"ods.{t}" for t in model.ods_references if self.silver[t].source != model.source]
             if foreign:
                 raise ContractError(
                     f"sql/gold/{model.table}.sql reads {', '.join(sorted(foreign))}, which another source than "

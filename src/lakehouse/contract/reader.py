@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,9 @@ from lakehouse.contract.model import (
     Column,
     ColumnType,
     Contract,
+    DeliveryKind,
     GoldModel,
+    History,
     Pii,
     Reference,
     Rule,
@@ -45,7 +48,19 @@ LOGICAL_TYPES = {
 GOLD = "gold"
 #: The unit of tables that are recomputed whole.
 _ALL = "all"
-_LANDED_PROPERTIES = frozenset({"fileName", "quarantineTolerance", "allowEmpty", "deliveryDateColumn"})
+_LANDED_PROPERTIES = frozenset(
+    {
+        "fileName",
+        "quarantineTolerance",
+        "allowEmpty",
+        "deliveryDateColumn",
+        "delivery",
+        "shrinkTolerance",
+        "earliestDate",
+        "keepsHistory",
+    }
+)
+_DELIVERY_KINDS: tuple[DeliveryKind, ...] = ("full", "increment")
 _GOLD_PROPERTIES = frozenset({"source", "unit", "scope"})
 _COLUMN_PROPERTIES = frozenset({"indexed"})
 _LANDED_COLUMN_PROPERTIES = _COLUMN_PROPERTIES | {"sourceName", "sourceFormat"}
@@ -184,10 +199,53 @@ def _contract(document: _Document, table: _Table) -> Contract:
         quarantine_tolerance=float(custom.get("quarantineTolerance", 0.0)),
         allow_empty=bool(custom.get("allowEmpty", False)),
         delivery_date_column=custom.get("deliveryDateColumn"),
+        keeps_history=bool(custom.get("keepsHistory", False)),
+        **_landing(custom),
     )
     if contract.delivery_date_column:
         contract.column(contract.delivery_date_column)
+    if contract.history:
+        _check_history(contract.history)
     return contract
+
+
+def _check_history(history: History) -> None:
+    """A history is of entities, and adds columns of its own."""
+    if history.of.partition_column:
+        raise ContractError(
+            "keepsHistory has no meaning for a table of events: nothing is said of an event again.",
+            "Remove it.",
+        )
+    names = [c.name for c in history.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ContractError(
+            f"keepsHistory adds {', '.join(twice)}, which the table has.",
+            "Call the table's column otherwise.",
+        )
+
+
+def _landing(custom: dict[str, Any]) -> dict[str, Any]:
+    """How deliveries of the table are taken, as far as the contract says it."""
+    found: dict[str, Any] = {}
+    if "delivery" in custom:
+        if custom["delivery"] not in _DELIVERY_KINDS:
+            raise ContractError(f"delivery {custom['delivery']!r}.", f"Write {' or '.join(_DELIVERY_KINDS)}.")
+        found["delivery_kind"] = custom["delivery"]
+    if "shrinkTolerance" in custom:
+        share = custom["shrinkTolerance"]
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ContractError(f"shrinkTolerance {share!r}.", "Write a share from 0 to 1.")
+        found["shrink_tolerance"] = float(share)
+    if "earliestDate" in custom:
+        try:
+            # YAML reads an unquoted day as a date.
+            found["earliest_date"] = date.fromisoformat(str(custom["earliestDate"]))
+        except ValueError as error:
+            raise ContractError(
+                f"earliestDate {custom['earliestDate']!r} is not a day.", "Write it as YYYY-MM-DD."
+            ) from error
+    return found
 
 
 def _model(document: _Document, table: _Table, sql: str) -> GoldModel:

@@ -12,7 +12,7 @@ from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Publish, Run, mark_audited
-from lakehouse.layer.steps import LayerSteps, Work
+from lakehouse.layer.steps import LayerSteps, Superseding, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.docs import DocsTarget
 from lakehouse.quality.gate import (
@@ -22,6 +22,7 @@ from lakehouse.quality.gate import (
     agreement_subject,
     failure_message,
     run_gate,
+    shrinking_subject,
 )
 
 _ACCOUNTING = {
@@ -31,6 +32,15 @@ _ACCOUNTING = {
     "published_rows": "bigint",
     "quarantined_rows": "bigint",
     "duplicate_rows": "bigint",
+    "conflicting_rows": "bigint",
+    "tolerance": "double precision",
+}
+_SHRINKING = {
+    "table_name": "text",
+    "partition_key": "text",
+    "served_rows": "bigint",
+    "delivered_rows": "bigint",
+    "allow_shrink": "boolean",
     "tolerance": "double precision",
 }
 _AGREEMENT = {
@@ -59,6 +69,7 @@ def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> st
         subjects = [
             *steps.subjects(work, conn, inputs, session),
             *_figures(work, conn, inputs.publishes, session),
+            *_shrinking(work, steps.superseding(work, conn, inputs), session),
         ]
         results = run_gate(
             session,
@@ -116,15 +127,19 @@ def check_files(homes: Homes, conn: Connection, publishes: Sequence[Publish]) ->
     Raises:
         StaleStage: a file is gone or was overwritten.
     """
+    owner: dict[str, Publish] = {}
+    noted: dict[str, str] = {}
     for publish in publishes:
         staged = lake.staged_files(conn, publish.publish_id, "changed", "carried", "result")
-        for uri, etag in lake.etags(homes, staged).items():
-            if etag != staged[uri]:
-                raise StaleStage(
-                    f"{publish.layer}.{publish.table} for {publish.partition_key}: {uri} is not the file that was "
-                    "staged.",
-                    f"Clear the task `stage.{publish.table}` and those after it in {publish.source}_{publish.layer}.",
-                )
+        owner |= dict.fromkeys(staged, publish)
+        noted |= staged
+    for uri, etag in lake.etags(homes, noted).items():
+        if etag != noted[uri]:
+            publish = owner[uri]
+            raise StaleStage(
+                f"{publish.layer}.{publish.table} for {publish.partition_key}: {uri} is not the file that was staged.",
+                f"Clear the task `stage.{publish.table}` and those after it in {publish.source}_{publish.layer}.",
+            )
 
 
 def _figures(work: Work, conn: Connection, publishes: Sequence[Publish], session: Session) -> list[Subject]:
@@ -132,8 +147,11 @@ def _figures(work: Work, conn: Connection, publishes: Sequence[Publish], session
     ids = {"p": [p.publish_id for p in publishes]}
     accounted = conn.execute(
         text(
-            "select table_name, batch_id::text, read_rows, published_rows, quarantined_rows, duplicate_rows "
-            "from ops.accounted where publish_id = any(:p) order by 1, 2"
+            "select table_name, batch_id::text, read_rows, published_rows, quarantined_rows, duplicate_rows, "
+            "conflicting_rows "
+            "from ops.accounted inner join ops.batch using (batch_id, table_name) "
+            # What a withdrawn delivery leaves is empty on purpose.
+            "where publish_id = any(:p) and size_bytes > 0 order by 1, 2"
         ),
         ids,
     ).all()
@@ -153,6 +171,26 @@ def _figures(work: Work, conn: Connection, publishes: Sequence[Publish], session
     subjects = [accounting_subject("staged__accounting", may_be_empty)] if rows else []
     # A run in which nothing differs has written nothing to compare.
     return subjects + ([agreement_subject("staged__agreement")] if agreement else [])
+
+
+def _shrinking(work: Work, superseding: Sequence[Superseding], session: Session) -> list[Subject]:
+    """Where rows take the place of others: how many are served, and how many come instead."""
+    if not superseding:
+        return []
+    contracts = work.project.contracts
+    rows = [
+        (
+            s.table,
+            s.partition_key,
+            s.served_rows,
+            s.delivered_rows,
+            s.allowed,
+            contracts[s.table].shrink_tolerance,
+        )
+        for s in superseding
+    ]
+    session.values("staged__shrinking", _SHRINKING, rows)
+    return [shrinking_subject("staged__shrinking")]
 
 
 def _record(conn: Connection, run: Run, verdict: str, results: Sequence[RuleResult]) -> None:

@@ -6,7 +6,8 @@ row is written twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -26,25 +27,35 @@ from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
 from lakehouse.layer.place import attach_rows
 from lakehouse.layer.stage import Stage, tee
-from lakehouse.layer.steps import LayerSteps, Plan, Work
+from lakehouse.layer.steps import LayerSteps, Plan, Superseding, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, raw_subject
 
-#: Batches that are in bronze, and whether each is the current one of its key.
-_SERVED = """
-select batch_id::text, superseded_by is null from ops.batch
-where batch_id = any(cast(:b as uuid[])) and bronze_publish_id is not null
+#: Batches that a plan has seen: whether each is in bronze, whether it is the current one of its key, its kind.
+_KNOWN = """
+select
+    batch_id::text, bronze_publish_id is not null,
+    bronze_publish_id is not null and superseded_by is null, kind
+from ops.batch where batch_id = any(cast(:b as uuid[]))
 """
-_NEW_BATCH = """
-insert into ops.batch (
-    batch_id, source, table_name, partition_key, source_key, source_hash, size_bytes, landed_at
-) values (:batch_id, :source, :table, :partition_key, :source_key, :source_hash, :size_bytes, :landed_at)
-on conflict (batch_id) do nothing
+#: What a manifest says of a batch; the kind of one that is served changes by a publish only.
+_NOTED = """
+insert into ops.batch as b (
+    batch_id, source, table_name, partition_key, source_key, source_hash, size_bytes, landed_at, kind, allow_shrink
+) values (
+    :batch_id, :source, :table, :partition_key, :source_key, :source_hash, :size_bytes, :landed_at, :kind,
+    :allow_shrink
+)
+on conflict (batch_id) do update set
+    allow_shrink = excluded.allow_shrink,
+    kind = case
+        when b.bronze_publish_id is not null and b.superseded_by is null then b.kind else excluded.kind
+    end
 """
 _BATCH = """
 select
     b.batch_id::text, b.table_name, b.partition_key::text, b.source_key, b.source_hash, b.size_bytes,
-    to_char(b.landed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+    to_char(b.landed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), b.kind, b.allow_shrink
 from ops.batch as b
 inner join ops.accounted as a on a.batch_id = b.batch_id
 where a.publish_id = :p
@@ -52,12 +63,26 @@ where a.publish_id = :p
 #: The batch is the current one of its key; silver has to take it up (again).
 _CURRENT = """
 update ops.batch set
-    superseded_by = null, silver_publish_id = null, bronze_publish_id = coalesce(bronze_publish_id, :p)
+    superseded_by = null, silver_publish_id = null, bronze_publish_id = coalesce(bronze_publish_id, :p),
+    kind = coalesce(cast(:kind as text), kind)
 where batch_id = :b
 """
 _SUPERSEDED = """
 update ops.batch set superseded_by = :b
 where table_name = :t and partition_key = :k and batch_id <> :b and superseded_by is null
+"""
+
+
+#: The batches of a bronze run that supersede one, and the rows of both.
+_SUPERSEDING = """
+select b.table_name, b.partition_key::text, s.read_rows, a.read_rows, b.allow_shrink
+from ops.accounted as a
+inner join ops.batch as b on b.batch_id = a.batch_id
+inner join ops.batch as o
+    on o.table_name = b.table_name and o.partition_key = b.partition_key and o.batch_id <> b.batch_id
+    and o.bronze_publish_id is not null and o.superseded_by is null
+inner join ops.accounted as s on s.publish_id = o.bronze_publish_id and s.batch_id = o.batch_id
+where a.publish_id = any(:p) order by 1, 2
 """
 
 
@@ -76,23 +101,26 @@ class Bronze(LayerSteps):
         partition_key: str,
         full_refresh: bool,
     ) -> Plan:
-        """One table per file of the delivery that is not served as the current one of its key.
+        """One table per file of the delivery that is not served as the current one of its key, of its kind.
+
+        Bytes that are in bronze, but were superseded or are of another kind now, are *revived*: looked at again and
+        handed to silver once more. An empty batch is what a *withdrawn* delivery leaves. The kind is pinned as the
+        publish's fingerprint.
 
         Raises:
-            LakehouseError: there is no such delivery, or it lacks a contract's file.
+            LakehouseError: there is no such delivery, it lacks a contract's file, or does not tell a file's kind.
         """
         batches = _delivered(homes, project, source, partition_key)
-        served = conn.execute(text(_SERVED), {"b": [b.batch_id for b in batches]})
-        known: dict[str, bool] = dict(served.all())
-        new = [b for b in batches if not known.get(b.batch_id)]
-        if new:
-            conn.execute(text(_NEW_BATCH), [{"source": source} | vars(b) for b in new])
-        return Plan(
-            tuple(
-                Wanted(b.table, "revive" if b.batch_id in known else "batch", batches=(b.batch_id,))
-                for b in new
-            )
-        )
+        rows = conn.execute(text(_KNOWN), {"b": [b.batch_id for b in batches]})
+        known = {batch: (stored, kind if current else None) for batch, stored, current, kind in rows}
+        conn.execute(text(_NOTED), [{"source": source} | vars(b) for b in batches])
+        wanted = []
+        for b in batches:
+            stored, served_kind = known.get(b.batch_id, (False, None))
+            if served_kind != b.kind:
+                mode = "withdraw" if b.is_empty else "revive" if stored else "batch"
+                wanted.append(Wanted(b.table, mode, fingerprint=b.kind, batches=(b.batch_id,)))
+        return Plan(tuple(wanted))
 
     def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
         """Parse the landed file into both homes' stages.
@@ -106,9 +134,9 @@ class Bronze(LayerSteps):
             open_session(work.homes) as session,
             Stage(work.homes, conn, session, target, publish) as staging,
         ):
-            stored = publish.mode == "revive"
+            stored = publish.mode != "batch"
             rows = _look_again(conn, staging, batch) if stored else _parse(work, conn, staging, batch)
-            counts = {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0}
+            counts = {"read": rows, "published": rows}
             mark_accounted(conn, publish, {batch.batch_id: counts})
             changes = {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0, "carried": 0}
             placement = "none" if stored else "attach"
@@ -121,6 +149,11 @@ class Bronze(LayerSteps):
             if publish.mode == "batch":
                 yield raw_subject(work.project.contracts[publish.table], inputs.result(session, publish))
 
+    def superseding(self, work: Work, conn: Connection, inputs: Inputs) -> Sequence[Superseding]:
+        """The batches that take the place of others."""
+        ids = {"p": [p.publish_id for p in inputs.publishes]}
+        return [Superseding(*row) for row in conn.execute(text(_SUPERSEDING), ids)]
+
     def place(self, work: Work, conn: Connection, publish: Publish) -> None:
         """Attach the staged rows to RAW as the batch's partition."""
         if publish.placement == "none":
@@ -131,10 +164,10 @@ class Bronze(LayerSteps):
         attach_rows(conn, target, publish, name, f"for values in ({literal(batch.batch_id)})")
 
     def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
-        """Make the batch the current one of its key."""
+        """Make the batch the current one of its key, of the kind that was planned."""
         batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
         names = {"p": publish.publish_id, "b": batch.batch_id, "t": batch.table, "k": batch.partition_key}
-        conn.execute(text(_CURRENT), names)
+        conn.execute(text(_CURRENT), names | {"kind": publish.fingerprint})
         conn.execute(text(_SUPERSEDED), names)
 
 
@@ -153,10 +186,24 @@ def _delivered(homes: Homes, project: Project, source: str, partition_key: str) 
                 f"The delivery of {source} for {partition_key} has no file for {contract.name}.",
                 f"Land the whole delivery again: lakehouse land {source} --date {partition_key}",
             )
-        batch = batch_id(source, contract.table, file.key, file.sha256)
-        landed_at = manifest.landed_at.isoformat()
+        if file.kind is None:
+            raise LakehouseError(
+                f"The manifest of {source} for {partition_key} does not say whether {contract.name} is a full or an "
+                "increment delivery: an older version wrote it.",
+                f"Land the same files again: lakehouse land {source} --date {partition_key}",
+            )
         batches.append(
-            Batch(batch, contract.table, partition_key, file.key, file.sha256, file.bytes, landed_at)
+            Batch(
+                batch_id=batch_id(source, contract.table, file.key, file.sha256),
+                table=contract.table,
+                partition_key=partition_key,
+                source_key=file.key,
+                source_hash=file.sha256,
+                size_bytes=file.bytes,
+                landed_at=manifest.landed_at.isoformat(),
+                kind=file.kind,
+                allow_shrink=manifest.allow_shrink,
+            )
         )
     return batches
 
@@ -174,12 +221,12 @@ def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
     uri = staging.announce("changed", batch.partition_key, batch.batch_id)
     body = work.homes.s3_client().get_object(Bucket=work.homes.bucket, Key=batch.source_key)["Body"]
     digest = Digest()
-    read = read_batches(body, contract, batch.source_key, digest)
     sent = [n for n in target.columns if n not in constants]
     wire = wire_schema({n: target.columns[n] for n in sent}, target.schema)
     schema = _lake_schema(target.schema)
-    batches = tee(work.homes, uri, schema, _with(read, constants, schema))
-    rows = copy_rows(conn, relation, wire, (to_wire(batch, wire) for batch in batches), frozen=True)
+    with closing(read_batches(body, contract, batch.source_key, digest)) as read:
+        batches = tee(work.homes, uri, schema, _with(read, constants, schema))
+        rows = copy_rows(conn, relation, wire, (to_wire(batch, wire) for batch in batches), frozen=True)
     if digest.sha256 != batch.source_hash:
         raise FileDefect(
             f"{batch.source_key} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
@@ -219,6 +266,8 @@ def _with(
 
 def _look_again(conn: Connection, staging: Stage, batch: Batch) -> int:
     """The batch is in both homes since it came first; compare them once more. Returns its rows."""
+    if batch.is_empty:
+        return 0
     uris = list(
         conn.execute(
             text(

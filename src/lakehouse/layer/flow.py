@@ -51,7 +51,8 @@ def plan(
 ) -> tuple[str, ...]:
     """Ask the ledger what this run has to do, pin what it reads, and write it down. Safe to repeat.
 
-    Returns the tables with work; none when all is done. ``full_refresh`` recomputes gold in full.
+    Returns the tables with work; none when all is done. ``full_refresh`` works everything out again: silver from
+    bronze, gold from silver.
 
     Raises:
         LakehouseError: bronze: there is no complete delivery for the partition.
@@ -70,7 +71,8 @@ def plan(
             pin_batches(conn, run, planned.batches)
     if planned.wanted:
         steps.prepare(Work(homes, project, run))
-    return tuple(dict.fromkeys(w.table for w in planned.wanted))
+    tasks = project.stage_order(source, layer)
+    return tuple(dict.fromkeys(w.table for w in planned.wanted if w.table in tasks))
 
 
 def stage(
@@ -87,7 +89,7 @@ def stage(
     total: dict[str, int] = {}
     with homes.engine.connect() as conn:
         run = open_run(conn, source, layer, partition_key)
-        mine = publishes(conn, run, table) if run else []
+        mine = publishes(conn, run, project.staged_with(table)) if run else []
     for publish in mine:
         assert run is not None  # noqa: S101 - for the type checker: there are no publishes without a run
         task = ("publish", str(publish.publish_id))
@@ -99,7 +101,7 @@ def stage(
             warehouse.lock(conn, *task)
             counts = LAYER_STEPS[layer].stage(Work(homes, project, run), conn, publish, attempt)
         warehouse.settle_rows(homes, publish.stage)
-        total = {name: total.get(name, 0) + rows for name, rows in counts.items()}
+        total |= {name: total.get(name, 0) + rows for name, rows in counts.items()}
     return total
 
 
@@ -140,8 +142,9 @@ def publish(homes: Homes, project: Project, source: str, layer: Layer, partition
     if run:
         work = Work(homes, project, run)
         try:
+            prepared = _prepare(work)
             with homes.engine.begin() as conn:
-                _publish(work, conn)
+                _publish(work, conn, prepared)
         except Overtaken:
             with homes.engine.begin() as conn:
                 end_run(conn, run, "overtaken")
@@ -155,10 +158,27 @@ class Overtaken(StaleStage):
     """Another run has published a table of this one since it was planned."""
 
 
-def _publish(work: Work, conn: Connection) -> None:
-    """Publish the audited tables of a run, inside the transaction of ``conn``."""
-    run, steps = work.run, LAYER_STEPS[work.run.layer]
-    warehouse.lock(conn, run.source, run.layer)
+def _prepare(work: Work) -> list[lake.Prepared]:
+    """Write the lake's commits before the lock, which is then held for moving pointers and rows only."""
+    with work.homes.engine.connect() as conn:
+        mine = _publishable(work, conn)
+        check_files(work.homes, conn, mine)
+    return lake.prepare_publish(work.homes, [_replacement(one) for one in mine])
+
+
+def _replacement(one: Publish) -> lake.Replacement:
+    return lake.Replacement(
+        one.layer, one.table, one.publish_id, one.partition_key, tuple(one.replaced_files)
+    )
+
+
+def _publishable(work: Work, conn: Connection) -> list[Publish]:
+    """The tables of a run that has passed its gate.
+
+    Raises:
+        StaleStage: it has not, or is over; or another run has published a table of it.
+    """
+    run = work.run
     now = latest_run(conn, run.source, run.layer, run.partition_key)
     mine = publishes(conn, run)
     if now != run or run.status != "audited" or any(p.status != "staged" for p in mine):
@@ -167,25 +187,18 @@ def _publish(work: Work, conn: Connection) -> None:
             f"{run.label} is {status}, verdict {(now and now.verdict) or 'none'}.",
             f"Clear the tasks `stage.<table>` and those after them in {run.source}_{run.layer}.",
         )
-    check_files(work.homes, conn, mine)
-    if steps.replaces:
+    if LAYER_STEPS[run.layer].replaces:
         _check_bases(conn, mine)
-    catalog = work.homes.catalog(conn)
-    for one in mine:
+    return mine
+
+
+def _publish(work: Work, conn: Connection, prepared: list[lake.Prepared]) -> None:
+    """Publish the audited tables of a run, inside the transaction of ``conn``."""
+    run, steps = work.run, LAYER_STEPS[work.run.layer]
+    warehouse.lock(conn, run.source, run.layer)
+    for one in _publishable(work, conn):
         steps.place(work, conn, one)
-        done = lake.publish_files(
-            work.homes,
-            conn,
-            catalog,
-            layer=run.layer,
-            table=one.table,
-            publish_id=one.publish_id,
-            replaced=one.replaced_files,
-            properties={
-                "lakehouse.publish-id": str(one.publish_id),
-                "lakehouse.partition-key": one.partition_key,
-            },
-        )
+        done = lake.publish_files(work.homes, conn, _replacement(one), prepared)
         mark_published(conn, one, done)
         steps.settle(work, conn, one)
     end_run(conn, run, "published")

@@ -122,7 +122,7 @@ class Gold(LayerSteps):
             written = staging.write(found, live, None, attachable=True)
             changes = staging.done(attempt, found, written)
         rows = found.inserted + found.updated + found.unchanged
-        return {"read": rows, "published": rows, "quarantined": 0, "duplicate": 0} | changes
+        return {"read": rows, "published": rows} | changes
 
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
         """The complete result of each table."""

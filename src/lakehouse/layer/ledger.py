@@ -10,25 +10,32 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection, text
 
-from lakehouse.contract.model import Layer
+from lakehouse.contract.model import DeliveryKind, Layer
 from lakehouse.errors import StaleStage
 
 if TYPE_CHECKING:
-    from lakehouse.home.iceberg import Committed
+    from lakehouse.home.iceberg import Commit
 
 #: Namespace of batch ids. Changing it would make every delivered file look new.
 _BATCH_NAMESPACE = uuid.UUID("6f1d1c62-8d2e-5c1b-9d0c-3f1b7a5e2c44")
 
 Counts = Mapping[str, int]
+#: What can become of a row that was read.
+FATES = ("read", "published", "quarantined", "duplicate", "conflicting")
+#: What a batch is to a run of silver (see ops.pinned_batch).
+Role = Literal["new", "served", "gone"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A file of a delivery, as ``ops.batch`` knows it."""
+    """A file of a delivery, as ``ops.batch`` knows it.
+
+    ``kind`` and ``allow_shrink`` are what the manifest says.
+    """
 
     batch_id: str
     table: str
@@ -37,6 +44,13 @@ class Batch:
     source_hash: str
     size_bytes: int
     landed_at: str
+    kind: DeliveryKind
+    allow_shrink: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it only says that a delivery was withdrawn: a file has a header at least."""
+        return self.size_bytes == 0
 
 
 @dataclass(frozen=True)
@@ -150,14 +164,14 @@ def open_run(conn: Connection, source: str, layer: Layer, partition_key: str) ->
     return run if run and run.status in ("planned", "audited", "blocked") else None
 
 
-def publishes(conn: Connection, run: Run, table: str | None = None) -> list[Publish]:
-    """The tables of a run, or one of them."""
+def publishes(conn: Connection, run: Run, tables: Sequence[str] | None = None) -> list[Publish]:
+    """The tables of a run, or some of them."""
     rows = conn.execute(
         text(
             f"select {_PUBLISH} from ops.publish where run_id = :r "
-            "and (cast(:t as text) is null or table_name = :t) order by publish_id"
+            "and (cast(:t as text[]) is null or table_name = any(:t)) order by publish_id"
         ),
-        {"r": run.run_id, "t": table},
+        {"r": run.run_id, "t": list(tables) if tables is not None else None},
     )
     return [Publish(*row) for row in rows]
 
@@ -247,12 +261,12 @@ def start_run(
     return Run(run_id, source, layer, partition_key, "planned", None)
 
 
-def pin_batches(conn: Connection, run: Run, batches: Mapping[str, bool]) -> None:
-    """Write down which batches a run reads: batch id → whether it is new to silver."""
+def pin_batches(conn: Connection, run: Run, batches: Mapping[str, Role]) -> None:
+    """Write down which batches a run reads: batch id → what it is to silver."""
     conn.execute(
         text(
-            "insert into ops.pinned_batch (run_id, batch_id, is_new) "
-            "select :r, * from unnest(cast(:b as uuid[]), cast(:n as boolean[]))"
+            "insert into ops.pinned_batch (run_id, batch_id, role) "
+            "select :r, * from unnest(cast(:b as uuid[]), cast(:n as text[]))"
         ),
         {"r": run.run_id, "b": list(batches), "n": list(batches.values())},
     )
@@ -352,12 +366,15 @@ def _over(publish: Publish) -> StaleStage:
 
 
 def mark_accounted(conn: Connection, publish: Publish, counts: Mapping[str, Counts]) -> None:
-    """Record what became of the rows of each batch: batch id → read, published, quarantined, duplicate."""
-    nothing = {"read": 0, "published": 0, "quarantined": 0, "duplicate": 0}
+    """Record what became of the rows of each batch: batch id → rows by :data:`FATES`."""
+    if not counts:
+        return
+    nothing = dict.fromkeys(FATES, 0)
     conn.execute(
         text(
             "update ops.accounted set read_rows = :read, published_rows = :published, "
-            "quarantined_rows = :quarantined, duplicate_rows = :duplicate where publish_id = :p and batch_id = :b"
+            "quarantined_rows = :quarantined, duplicate_rows = :duplicate, conflicting_rows = :conflicting "
+            "where publish_id = :p and batch_id = :b"
         ),
         [{"p": publish.publish_id, "b": batch} | nothing | dict(found) for batch, found in counts.items()],
     )
@@ -403,7 +420,7 @@ def mark_audited(
         )
 
 
-def mark_published(conn: Connection, publish: Publish, committed: Committed | None) -> None:
+def mark_published(conn: Connection, publish: Publish, commit: Commit | None) -> None:
     """Make a publish the state of its table that readers see; without a commit to the lake its snapshot stays."""
     table = {"l": publish.layer, "t": publish.table}
     before = conn.execute(
@@ -418,7 +435,7 @@ def mark_published(conn: Connection, publish: Publish, committed: Committed | No
             "update ops.publish set status = 'published', is_current = true, snapshot_id = :s, "
             "published_at = clock_timestamp() where publish_id = :p"
         ),
-        {"p": publish.publish_id, "s": committed.snapshot_id if committed else before},
+        {"p": publish.publish_id, "s": commit.snapshot_id if commit else before},
     )
     conn.execute(
         text("update ops.accounted set is_published = true where publish_id = :p"), {"p": publish.publish_id}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -13,21 +13,32 @@ from lakehouse.contract.model import Layer
 from lakehouse.engine.session import Session
 from lakehouse.home.homes import Homes
 from lakehouse.layer.inputs import Inputs
-from lakehouse.layer.ledger import Pin, Publish, Run, Wanted
+from lakehouse.layer.ledger import Pin, Publish, Role, Run, Wanted
 from lakehouse.quality.gate import Subject
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do and what it reads. ``batches``: batch id → whether it is new to the layer.
+    """What a run has to do and what it reads. ``batches``: batch id → what it is to silver.
 
     ``settles``: there is nothing to do, but what was seen has to be remembered.
     """
 
     wanted: tuple[Wanted, ...] = ()
     pins: tuple[Pin, ...] = ()
-    batches: Mapping[str, bool] = field(default_factory=dict)
+    batches: Mapping[str, Role] = field(default_factory=dict)
     settles: bool = False
+
+
+@dataclass(frozen=True)
+class Superseding:
+    """Rows that are served, and how many come instead. ``allowed``: a person has said that they may be far fewer."""
+
+    table: str
+    partition_key: str
+    served_rows: int
+    delivered_rows: int
+    allowed: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,10 @@ class LayerSteps(ABC):
     @abstractmethod
     def place(self, work: Work, conn: Connection, publish: Publish) -> None:
         """Move staged rows into the warehouse's table."""
+
+    def superseding(self, work: Work, conn: Connection, inputs: Inputs) -> Sequence[Superseding]:
+        """Where rows take the place of others, for the gate to see that not too many get lost."""
+        return ()
 
     def settle(self, work: Work, conn: Connection, publish: Publish) -> None:  # noqa: B027 - gold has no batches
         """Write into the ledger what a table's publish means for its batches."""

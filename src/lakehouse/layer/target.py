@@ -27,10 +27,11 @@ class Target:
         if layer == "gold":
             model = project.gold[table]
             return cls(layer, model, gold_ddl(model), gold_schema(model))
-        contract = project.contracts[table]
         if layer == "bronze":
+            contract = project.contracts[table]
             return cls(layer, contract, raw_ddl(contract), bronze_schema(contract))
-        return cls(layer, contract, ods_ddl(contract), silver_schema(contract))
+        kept = project.silver[table]
+        return cls(layer, kept, ods_ddl(kept), silver_schema(kept))
 
     @property
     def table(self) -> str:

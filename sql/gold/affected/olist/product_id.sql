@@ -1,8 +1,8 @@
--- Products that changed, and those whose category got, lost or changed its translation.
-select products.product_id
-from changed.olist_products as products
+-- Products of which a delivery said something else, and those whose category got, lost or changed its translation.
+select history.product_id
+from changed.olist_products_history as history
 union
-select products.product_id
+select history.product_id
 from changed.olist_product_category_translation as translations
-inner join ods.olist_products as products
-    on translations.product_category_name = products.product_category_name
+inner join ods.olist_products_history as history
+    on translations.product_category_name = history.product_category_name

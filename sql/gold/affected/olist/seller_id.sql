@@ -1,3 +1,3 @@
--- Sellers that changed.
-select distinct sellers.seller_id
-from changed.olist_sellers as sellers
+-- Sellers of whom a delivery said something else.
+select distinct history.seller_id
+from changed.olist_sellers_history as history
