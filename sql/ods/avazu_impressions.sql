@@ -31,7 +31,7 @@ create table if not exists ods.avazu_impressions (
     primary key (id, _partition_key)
 ) partition by list (_partition_key);
 create index if not exists avazu_impressions__publish_id_idx on ods.avazu_impressions using brin (_publish_id);
-comment on table ods.avazu_impressions is 'Ad impressions of ten days with their clicks. One row per impression.';
+comment on table ods.avazu_impressions is 'Ad impressions of ten days with their clicks. One row per impression and day of delivery. An id that comes on two days is two rows, whether the days are taken up together or not; an id that comes twice on one day is one, the later line.';
 comment on column ods.avazu_impressions.id is 'Impression; needs 64 unsigned bits.';
 comment on column ods.avazu_impressions.click is '1 when the ad was clicked, else 0.';
 comment on column ods.avazu_impressions.hour is 'Hour of the impression, UTC.';

@@ -66,7 +66,8 @@ def test_one_commit_shows_both_homes_everything_and_no_commit_nothing(loaded: La
     with loaded.homes.engine.connect() as conn:
         run = latest_run(conn, "olist", "silver", NEXT_DAY)
         assert run is not None
-        flow._publish(Work(loaded.homes, loaded.project, run), conn)
+        work = Work(loaded.homes, loaded.project, run)
+        flow._publish(work, conn, flow._prepare(work))
         # All is done, nothing is committed: this connection sees it, the others do not.
         assert conn.execute(text("select count(*) from ods.olist_orders")).scalar() == 5
         assert loaded.served() == at_bronze

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contract.model import LAYERS
+from lakehouse.contract.model import LAYERS, Layer
 from lakehouse.errors import LakehouseError, StackError
 
 if TYPE_CHECKING:
@@ -74,8 +74,18 @@ class _Partition:
 class Follower:
     """Triggers a source's partitions and follows every one of them to gold."""
 
-    def __init__(self, api: AirflowApi, source: str, reporter: RichReporter) -> None:
+    def __init__(
+        self,
+        api: AirflowApi,
+        source: str,
+        reporter: RichReporter,
+        *,
+        first: Layer = LAYERS[0],
+        params: dict[str, Any] | None = None,
+    ) -> None:
+        """``first``: the layer whose DAG is triggered, with ``params``."""
         self._api, self._source, self._reporter = api, source, reporter
+        self._first, self._params = LAYERS.index(first), params or {}
         self._failures: list[Failure] = []
         self._unchanged: list[str] = []
         self._seconds: dict[str, float] = dict.fromkeys(LAYERS, 0.0)
@@ -118,17 +128,17 @@ class Follower:
 
     def _trigger(self, key: str) -> _Partition:
         since = datetime.now(UTC)
-        dag = self._dag(LAYERS[0])
+        dag = self._dag(LAYERS[self._first])
         if self._api.call("GET", f"/dags/{dag}")["is_paused"]:
             self._api.call("PATCH", f"/dags/{dag}", json={"is_paused": False})
         body: dict[str, Any] = {
             "logical_date": None,
             "partition_key": key,
-            "conf": {},
+            "conf": self._params,
             "note": "lakehouse run",
         }
         run = self._api.call("POST", f"/dags/{dag}/dagRuns", json=body)
-        return _Partition(key, run["dag_run_id"], since)
+        return _Partition(key, run["dag_run_id"], since, self._first)
 
     def _advance(self, partition: _Partition) -> bool:
         """Look at a partition once; True when it is done or has failed."""

@@ -27,6 +27,10 @@ def run(
         typer.Option("--from", help="First date, YYYY-MM-DD; runs it again even when it is published."),
     ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last date; default: the same as --from.")] = None,
+    reconform: Annotated[
+        bool,
+        typer.Option("--reconform", help="Judge every row again: silver from all of bronze, then gold."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="The outcome as JSON.")] = False,
 ) -> None:
     """Run landed partitions through Airflow and follow them: bronze, silver, gold.
@@ -35,17 +39,24 @@ def run(
     these are named. With dates: the deliveries of these days, again; a replay changes nothing that is already
     so. When a gate or a task fails, its message is printed and the exit code is 1.
 
+    `--reconform` is for a contract whose rules changed: rows that are fine now leave quarantine, others enter it, and
+    gold follows. Rows that come out as they were are not written.
+
     Example: `lakehouse run avazu --from 2014-10-21 --to 2014-10-23`
     """
     from json import dumps
 
     from lakehouse.cli.progress import RichReporter
 
+    if reconform and (first or last):
+        raise typer.BadParameter("--reconform judges all days; leave out --from and --to.")
     with RichReporter() as reporter:
-        selected = select(source, first, last)
+        selected = _newest(source) if reconform else select(source, first, last)
         for note in selected.notes(source):
             reporter.note(note)
-        outcome = run_partitions(source, selected.keys, reporter) if selected.keys else None
+        outcome = (
+            run_partitions(source, selected.keys, reporter, reconform=reconform) if selected.keys else None
+        )
     if json:
         told = outcome.as_json() if outcome else {"partitions": [], "failures": []}
         typer.echo(dumps(told | {"blocked": selected.blocked}, indent=2))
@@ -61,14 +72,20 @@ def report_failures(outcome: Outcome) -> None:
         typer.echo(failure.message, err=True)
 
 
-def run_partitions(source: str, keys: list[str], reporter: RichReporter) -> Outcome:
-    """Trigger the partitions and follow each to gold."""
+def run_partitions(
+    source: str, keys: list[str], reporter: RichReporter, *, reconform: bool = False
+) -> Outcome:
+    """Trigger the partitions and follow each to gold; with ``reconform`` from silver on."""
     from lakehouse.cli.context import stack_state
     from lakehouse.cli.follow import Follower
     from lakehouse.stack.laptop import open_airflow
 
     with open_airflow(stack_state()) as api:
-        follower = Follower(api, source, reporter)
+        follower = (
+            Follower(api, source, reporter, first="silver", params={"reconform": True})
+            if reconform
+            else Follower(api, source, reporter)
+        )
         follower.wait_until_known()
         return follower.run(keys)
 
@@ -127,6 +144,34 @@ def select(source: str, first: str | None, last: str | None) -> Selection:
         homes.engine.dispose()
 
 
+def _newest(source: str) -> Selection:
+    """The newest partition that bronze serves: under it silver works everything out again.
+
+    Raises:
+        LakehouseError: bronze serves nothing.
+    """
+    from sqlalchemy import text
+
+    from lakehouse.cli.context import open_homes
+    from lakehouse.contract import Project
+    from lakehouse.errors import LakehouseError
+
+    Project.load().tables(source)  # names an unknown source
+    homes = open_homes()
+    try:
+        with homes.engine.connect() as conn:
+            key = conn.execute(text(_NEWEST), {"s": source}).scalar()
+    finally:
+        homes.engine.dispose()
+    if key is None:
+        raise LakehouseError(f"Bronze has nothing of {source} yet.", f"Run `lakehouse run {source}`.")
+    return Selection([key])
+
+
+_NEWEST = """
+SELECT max(partition_key)::text FROM ops.batch
+WHERE source = :s AND bronze_publish_id IS NOT NULL AND superseded_by IS NULL
+"""
 _OPEN = "SELECT partition_key::text, layer, status FROM ops.open_partition WHERE source = :s"
 #: What bronze last did for each landed partition; an index look-up each.
 _BRONZE = """

@@ -33,7 +33,17 @@ from lakehouse.layer.steps import LayerSteps, Plan, Superseding, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, contract_subject, history_subject, removed_subject
 
-_TAKEN_UP = "update ops.batch set silver_publish_id = :p where batch_id = any(cast(:b as uuid[]))"
+#: What bronze has handed over again since the plan, as one of another kind, has not been taken up.
+_TAKEN_UP = """
+update ops.batch as b set silver_publish_id = :p
+where batch_id = any(cast(:b as uuid[])) and not exists (
+    select 1 from ops.accounted as a
+    inner join ops.publish as s on s.publish_id = a.publish_id
+    where
+        a.batch_id = b.batch_id and s.layer = 'bronze' and s.status = 'published'
+        and s.published_at > (select planned_at from ops.run where run_id = :r)
+)
+"""
 #: What was served of batches that are gone is not any more, and what was refused of them neither.
 _LET_GO = """
 update ops.batch as b set silver_publish_id = null

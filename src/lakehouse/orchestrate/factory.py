@@ -131,8 +131,17 @@ def _bronze(source: Source, project: Project) -> DAG:
 
 def _silver(source: Source, project: Project) -> DAG:
     """The consumer of bronze; a day at a time, because later rows win over earlier ones."""
+    params = _key_param() | {
+        "reconform": Param(
+            False,
+            type="boolean",
+            title="Judge everything again",
+            description="Work silver out from all of bronze again, whatever the day: after a contract's rules have "
+            "changed, rows that are fine now leave quarantine. Rows that come out as they were are not written.",
+        )
+    }
     timetable = PartitionedAssetTimetable(assets=source.assets.bronze)
-    with _dag(source, "silver", timetable, _key_param(), max_active_runs=1) as dag:
+    with _dag(source, "silver", timetable, params, max_active_runs=1) as dag:
         _steps(source, "silver", project)
     return dag
 

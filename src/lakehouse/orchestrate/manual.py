@@ -68,7 +68,8 @@ others wait in `plan` for their turn. In a backfill of many days set *Max Active
 then taken in order, which is less work for silver.""",
     "silver": """\
 `max_active_runs` is 1: a later delivery's rows win over an earlier one's, so days are merged one after the
-other; of two runs at once, the one that publishes later would be overtaken.""",
+other; of two runs at once, the one that publishes later would be overtaken. The param `reconform` judges all of
+bronze again, after a contract's rules have changed (`lakehouse run $source --reconform`).""",
     "gold": """\
 `max_active_runs` is 1: a run recomputes for whatever silver published since the last one, so a second at the
 same time would only be overtaken. The param `full_refresh` recomputes everything.""",

@@ -71,7 +71,8 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
         from lakehouse.layer import flow
 
         key = partition_key(context)
-        full = bool(context["params"].get("full_refresh", False))
+        asked = context["params"]
+        full = bool(asked.get("full_refresh") or asked.get("reconform"))
         with open_homes() as homes:
             tables = flow.plan(homes, Project.load(), self.source, self.layer, key, full_refresh=full)
         self.log.info("%s %s %s: %s", self.source, self.layer, key, ", ".join(tables) or "nothing to do")
