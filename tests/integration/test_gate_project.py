@@ -78,7 +78,8 @@ def warehouse(pg_server: PostgresServer, project: Project) -> Iterator[str]:
         cursor.execute("create schema raw; create schema ods; create schema gold; create schema masked")
         for contract in project.contracts.values():
             cursor.execute(raw_ddl(contract).text)
-            cursor.execute(ods_ddl(contract).text)
+        for table in project.silver.values():
+            cursor.execute(ods_ddl(table).text)
         for model in project.gold.values():
             cursor.execute(gold_ddl(model).text)
         cursor.execute("create table ods.olist_orders_all partition of ods.olist_orders default")

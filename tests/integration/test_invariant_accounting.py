@@ -1,4 +1,4 @@
-"""Invariant 2: rows read = published + quarantined + duplicates, per batch and hop, and money to the cent."""
+"""Invariant 2: rows read = published + quarantined + duplicate + conflicting, per batch and hop; money to the cent."""
 
 from __future__ import annotations
 
@@ -66,32 +66,35 @@ def file_rows(lakehouse: Lakehouse, table: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_row_is_published_quarantined_or_a_duplicate(tolerant: Lakehouse) -> None:
+def test_every_row_is_published_quarantined_a_duplicate_or_conflicting(tolerant: Lakehouse) -> None:
     tolerant.load(odd_shop(), upto="silver")
     figures = {
         (layer, table): tuple(counts)
         for layer, table, *counts in tolerant.query(
-            "select p.layer, table_name, a.read_rows, a.published_rows, a.quarantined_rows, a.duplicate_rows "
-            "from ops.accounted as a inner join ops.publish as p using (publish_id, table_name) where is_published"
+            "select p.layer, table_name, a.read_rows, a.published_rows, a.quarantined_rows, a.duplicate_rows, "
+            "a.conflicting_rows from ops.accounted as a inner join ops.publish as p using (publish_id, table_name) where is_published"
         )
     }
     assert len(figures) == 18
     for contract in tolerant.project.tables("olist"):
         read = len(file_rows(tolerant, contract.name))
-        assert figures["bronze", contract.table] == (read, read, 0, 0)
+        assert figures["bronze", contract.table] == (read, read, 0, 0, 0)
         assert figures["silver", contract.table][0] == read
         assert figures["silver", contract.table][1] == tolerant.value(
             f"select count(*) from ods.{contract.table}"
         )
-    assert figures["silver", "olist_order_payments"] == (12, 8, 2, 2)
-    assert figures["silver", "olist_order_items"] == (7, 6, 1, 0)
-    assert figures["silver", "olist_orders"] == (5, 4, 1, 0)
-    assert figures["silver", "olist_geolocation"] == (4, 3, 0, 1)
-    # Of the two rows of a key, the later line wins.
+    assert figures["silver", "olist_order_payments"] == (12, 8, 2, 1, 1)
+    assert figures["silver", "olist_order_items"] == (7, 6, 1, 0, 0)
+    assert figures["silver", "olist_orders"] == (5, 4, 1, 0, 0)
+    assert figures["silver", "olist_geolocation"] == (4, 3, 0, 1, 0)
+    # Of the two rows of a key that disagree, the later line wins, and somebody is told.
     assert tolerant.value(
         "select payment_brl from ods.olist_order_payments where order_id = :o and payment_sequential = 2",
         o=ident("order", 1),
     ) == Decimal("10.01")
+    assert tolerant.query(
+        "select table_name, failed_rows from ops.quality_result where rule = 'rows_of_a_key_agree' and not passed"
+    ) == [("accounting", 1)]
 
 
 def test_refused_rows_are_kept_as_landed_with_all_reasons(tolerant: Lakehouse) -> None:
@@ -140,7 +143,7 @@ def test_money_adds_up_to_the_cent(tolerant: Lakehouse) -> None:
         "select sum((record ->> 'payment_value')::numeric) from ops.quarantine "
         "where table_name = 'olist_order_payments' and reasons not like '%payment_brl is not a%'"
     )
-    # The two duplicates: voucher 10.00 of order 1, which lost, and the credit card payment of order 2, once of two.
+    # What is not published: voucher 10.00 of order 1, which lost, and the payment of order 2, once of two.
     assert readable == published + refused + Decimal("10.00") + Decimal("40.02")
     for relation, column in (
         ("gold.fact_order", "payment_brl"),
@@ -160,7 +163,9 @@ def test_the_database_itself_holds_the_identity(loaded: Lakehouse) -> None:
         loaded.execute("update ops.accounted set read_rows = read_rows + 1 where is_published")
 
 
-@pytest.mark.parametrize("change", ["published_rows = published_rows - 1", "duplicate_rows = null"])
+@pytest.mark.parametrize(
+    "change", ["published_rows = published_rows - 1", "duplicate_rows = null", "conflicting_rows = 1"]
+)
 def test_the_gate_blocks_when_a_row_is_missing_in_the_accounts(loaded: Lakehouse, change: str) -> None:
     before = loaded.served()
     loaded.load(small_shop(5), "2018-03-02", "bronze")

@@ -16,11 +16,14 @@ THIRD_DAY = "2018-03-03"
 def test_the_event_carries_partition_batches_rows_and_verdict(lakehouse: Lakehouse) -> None:
     events = lakehouse.load(small_shop(), upto="silver")
     batches = [b for (b,) in lakehouse.query("select batch_id::text from ops.batch order by 1")]
-    rows = {
+    landed = {
         c.table: lakehouse.value(f"select count(*) from raw.{c.table}")
         for c in lakehouse.project.tables("olist")
     }
-    for layer in ("bronze", "silver"):
+    # What has been said once of a product or seller is a state of its history, too.
+    said = {t: landed[t.removesuffix("_history")] for t in lakehouse.tables("silver")}
+    assert len(said) == len(landed) + 2
+    for layer, rows in (("bronze", landed), ("silver", said)):
         event = events[layer]
         assert event["partition_key"] == DAY
         assert event["batch_ids"] == batches and len(batches) == 9

@@ -13,9 +13,9 @@ import pytest
 from lakehouse.contract.model import LAYERS, SCHEMAS
 from lakehouse.engine.rowhash import count_and_hash
 from lakehouse.errors import GateFailed, StaleStage
+from lakehouse.home import rows
 from lakehouse.home.rows import to_wire
 from lakehouse.home.warehouse import column_types
-from lakehouse.layer import stage
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, ident, small_shop
@@ -120,7 +120,7 @@ def test_a_value_that_changes_on_its_way_into_the_warehouse_is_noticed(
     loaded.load(small_shop(5).only_orders(5), NEXT_DAY, "bronze")
     loaded.plan("silver", NEXT_DAY)
     with monkeypatch.context() as patched:
-        patched.setattr(stage, "to_wire", careless)
+        patched.setattr(rows, "to_wire", careless)
         loaded.stage("silver", NEXT_DAY)
     before = loaded.served()
     with pytest.raises(GateFailed, match="agreement: hard rule homes_agree is broken by 1 of"):

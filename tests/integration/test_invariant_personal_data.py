@@ -110,7 +110,7 @@ def test_what_is_not_for_the_analyst_is_refused(loaded: Lakehouse, analyst: Conn
 
 def test_the_analyst_follows_the_ledger(loaded: Lakehouse, analyst: Connection) -> None:
     assert read(analyst, "select count(*) from ops.batch") == [(9,)]
-    assert read(analyst, "select count(*) from ops.last_publish where layer = 'silver'") == [(9,)]
+    assert read(analyst, "select count(*) from ops.last_publish where layer = 'silver'") == [(11,)]
     assert read(analyst, "select count(*) > 100 from ops.quality_result") == [(True,)]
 
 

@@ -258,8 +258,8 @@ def gold_that_reads(folder: Path, relation: str) -> Project:
     def edit(root: Path) -> None:
         query = root / "sql/gold/dim_seller.sql"
         text = query.read_text(encoding="utf-8")
-        assert "join ods.olist_sellers as" in text
-        changed = text.replace("join ods.olist_sellers as", f"join {relation} as")
+        assert "join ods.olist_sellers_history as" in text
+        changed = text.replace("join ods.olist_sellers_history as", f"join {relation} as")
         query.write_text(changed, encoding="utf-8")
 
     return copy_project(folder, edit)
@@ -270,8 +270,8 @@ def gold_that_reads(folder: Path, relation: str) -> Project:
     "relation",
     [
         # The compiler does not see that this is a table of silver, so nobody pins it for this model.
-        'ods."olist_sellers"',
-        "(select s.* from ods.olist_orders as o, ods.olist_sellers as s)",
+        'ods."olist_sellers_history"',
+        "(select s.* from ods.olist_orders as o, ods.olist_sellers_history as s)",
         "raw.olist_sellers",
         "gold.dim_seller_of_yesterday",
         "ops.publish",

@@ -16,7 +16,7 @@ from lakehouse.compile.schemas import arrow_schema
 from lakehouse.engine.rowhash import count_and_hash
 from lakehouse.engine.session import Session, open_session
 from lakehouse.home.homes import Homes
-from lakehouse.home.rows import copy_rows, create_stage, to_wire, wire_schema
+from lakehouse.home.rows import copy_rows, create_stage, wire_schema
 
 pytestmark = pytest.mark.servers
 
@@ -101,10 +101,8 @@ def in_both_homes(conn: Connection, session: Session, rows: pa.Table, columns: d
     pq.write_table(rows, path, compression="zstd", store_schema=False)
     session.files("main.written", [str(path)], columns)
     create_stage(conn, "stage.written", columns)
-    wire = wire_schema(columns, rows.schema)
-    copied = copy_rows(
-        conn, "stage.written", wire, (to_wire(b, wire) for b in rows.to_batches(max_chunksize=7))
-    )
+    few = (batch for batch in rows.to_batches(max_chunksize=7))
+    copied = copy_rows(conn, "stage.written", wire_schema(columns, rows.schema), few)
     assert copied == rows.num_rows
 
 

@@ -404,6 +404,7 @@ ACCOUNTS = {
     "published_rows": "bigint",
     "quarantined_rows": "bigint",
     "duplicate_rows": "bigint",
+    "conflicting_rows": "bigint",
     "tolerance": "double precision",
 }
 
@@ -411,21 +412,23 @@ ACCOUNTS = {
 @pytest.mark.parametrize(
     ("rows", "broken"),
     [
-        ([("t", 100, 98, 1, 1, 0.01)], set()),
-        ([("t", 100, 97, 1, 1, 0.01)], {"every_row_is_accounted_for"}),
-        ([("t", 100, None, 1, 1, 0.01)], {"every_row_is_accounted_for"}),
-        ([("t", 100, 101, 0, -1, 0.01)], {"every_row_is_accounted_for"}),
-        ([("t", 100, 98, 2, 0, 0.01)], {"quarantine_is_within_tolerance"}),
-        ([("t", 100, 99, 1, 0, None)], {"quarantine_is_within_tolerance"}),
-        ([("t", 0, 0, 0, 0, 0)], {"input_is_not_empty"}),
+        ([("t", 100, 98, 1, 1, 0, 0.01)], set()),
+        ([("t", 100, 97, 1, 1, 0, 0.01)], {"every_row_is_accounted_for"}),
+        ([("t", 100, None, 1, 1, 0, 0.01)], {"every_row_is_accounted_for"}),
+        ([("t", 100, 101, 0, -1, 0, 0.01)], {"every_row_is_accounted_for"}),
+        ([("t", 100, 98, 2, 0, 0, 0.01)], {"quarantine_is_within_tolerance"}),
+        ([("t", 100, 99, 1, 0, 0, None)], {"quarantine_is_within_tolerance"}),
+        ([("t", 0, 0, 0, 0, 0, 0)], {"input_is_not_empty"}),
         (
-            [("t", None, 0, 0, 0, 0)],
+            [("t", None, 0, 0, 0, 0, 0)],
             {"every_row_is_accounted_for", "quarantine_is_within_tolerance", "input_is_not_empty"},
         ),
-        ([("empty", 0, 0, 0, 0, 0)], set()),
-        ([("t", 0, 0, 0, 0, 0), ("t", 1, 1, 0, 0, 0)], set()),
-        ([("t", 1, 1, 0, 0, 0), ("u", 5, 4, 0, 0, 0)], {"every_row_is_accounted_for"}),
-        ([("t", 5, 4, 0, 0, 0), ("t", 4, 5, 0, 0, 0)], {"every_row_is_accounted_for"}),
+        ([("empty", 0, 0, 0, 0, 0, 0)], set()),
+        ([("t", 0, 0, 0, 0, 0, 0), ("t", 1, 1, 0, 0, 0, 0)], set()),
+        ([("t", 1, 1, 0, 0, 0, 0), ("u", 5, 4, 0, 0, 0, 0)], {"every_row_is_accounted_for"}),
+        ([("t", 5, 4, 0, 0, 0, 0), ("t", 4, 5, 0, 0, 0, 0)], {"every_row_is_accounted_for"}),
+        ([("t", 100, 97, 1, 1, 1, 0.01)], set()),
+        ([("t", 100, 98, 1, 1, 1, 0.01)], {"every_row_is_accounted_for"}),
         ([], {"tables_are_counted"}),
     ],
 )
@@ -433,6 +436,8 @@ def test_every_row_is_accounted_for(session: Session, rows: list[tuple[Any, ...]
     counted = [(table, f"b{n}", *figures) for n, (table, *figures) in enumerate(rows)]
     results = gate(session, accounting_subject(relation_of(session, ACCOUNTS, *counted), ["empty"]))
     assert {r.rule for r in results.values() if r.blocks} == broken
+    conflicts = any(len(row) > 5 and row[5] for row in rows)
+    assert (not results["rows_of_a_key_agree"].success) == conflicts
     if broken == {"every_row_is_accounted_for"} and rows[-1][0] == "u":
         assert results["every_row_is_accounted_for"].sample_keys == ("table_name=u, batch_id=b1",)
 

@@ -7,7 +7,6 @@ A case is a folder. Its files:
 * ``changed.<ods table>.csv``: rows changed since the last publish. Without any such file everything in ods is
   new; with at least one, tables without a file have no changed rows;
 * ``affected.<unit>.csv``: the units to recompute. Without it they come from the unit's own query;
-* ``delivery.csv``: the delivery's ``partition_key``; there is no default date;
 * ``expected.csv``: the rows the query must return, in any order. Any subset of columns;
 * ``staged.csv``, ``broken.<rule>.csv``: rows as they would be staged, and the keys that a rule must report.
 
@@ -28,7 +27,7 @@ from lakehouse.compile.refs import LOGICAL_SCHEMAS, references
 from lakehouse.contract import GoldModel, Project, TableContract
 
 HERE = Path(__file__).parent / "gold"
-_OTHER_FILES = {"case.md", "delivery.csv", "expected.csv", "staged.csv"}
+_OTHER_FILES = {"case.md", "expected.csv", "staged.csv"}
 
 
 @cache
@@ -123,8 +122,6 @@ def columns_of(case: Case, relation: str) -> dict[str, str]:
         ValueError: there is no such relation.
     """
     schema, _, table = relation.partition(".")
-    if relation == "delivery":
-        return {"partition_key": "date"}
     if relation == "staged":
         return types_of(case.model)
     if schema in ("ods", "changed") and table in project().silver:
@@ -165,9 +162,7 @@ class Run:
             return
         self.made.add(relation)
         schema, _, table = relation.partition(".")
-        if relation == "delivery":
-            self.fill(relation, self.case.folder / "delivery.csv")
-        elif relation in self.case.files:
+        if relation in self.case.files:
             self.fill(relation, self.case.files[relation])
         elif schema == "changed" and not self.has_changes:
             self.query(f"select * from ods.{table}", relation)

@@ -149,10 +149,10 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
             both.make(f"ods.{contract.history.table}", f"select {names}, {states} from ods.{contract.table}")
     for table in PROJECT.silver:
         both.duck.execute(f"create view changed.{table} as from ods.{table}")
-    compute(both, "2018-09-01")
+    compute(both)
     say(both, "olist_products", "1 as product_weight_g", "product_weight_g % 7 = 0")
     say(both, "olist_sellers", "'elsewhere' as city", "zip_code_prefix < '3'")
-    compute(both, "2018-09-15")
+    compute(both)
     yield both
     both.spark.stop()
 
@@ -187,9 +187,8 @@ def say(both: Engines, table: str, change: str, where: str) -> None:
     both.duck.execute(f"update {history} set valid_to = date '2018-09-15' {said}")
 
 
-def compute(both: Engines, date: str) -> None:
+def compute(both: Engines) -> None:
     """Units and gold on DuckDB; what gold held before is what was served."""
-    both.make("delivery", f"select date '{date}' as partition_key")
     for model in PROJECT.gold.values():
         columns = ", ".join(f"{c.name} {c.type.sql}" for c in model.columns)
         both.duck.execute(f"create table if not exists gold.{model.table} ({columns})")

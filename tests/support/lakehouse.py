@@ -106,7 +106,7 @@ class Lakehouse:
         with self.homes.engine.connect() as conn:
             run = latest_run(conn, self.source, layer, day)
             assert run is not None
-            return publishes(conn, run, table)[0]
+            return publishes(conn, run, [table])[0]
 
     def query(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Rows of a query on the warehouse, in a transaction of its own."""

@@ -9,9 +9,9 @@ from sqlglot import exp
 
 from lakehouse.errors import ContractError
 
-#: Schemas whose relations a session holds. `staged` and `delivery` have none.
+#: Schemas whose relations a session holds. `staged` has none.
 LOGICAL_SCHEMAS = frozenset({"ods", "gold", "affected", "changed"})
-LOGICAL_NAMES = frozenset({"staged", "delivery"})
+LOGICAL_NAMES = frozenset({"staged"})
 DIALECT = "duckdb"
 
 
@@ -29,7 +29,7 @@ def parse(sql: str) -> exp.Expr:
 
 
 def references(sql: str) -> frozenset[str]:
-    """The relations of a session a query reads: ``ods.olist_orders``, ``affected.order_date``, ``delivery`` …
+    """The relations of a session a query reads: ``ods.olist_orders``, ``affected.order_date`` …
 
     Raises:
         ContractError: it is not one SQL statement.

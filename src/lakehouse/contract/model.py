@@ -221,8 +221,8 @@ class GoldModel(TableContract):
 
     @cached_property
     def gold_references(self) -> frozenset[str]:
-        """The other gold tables this one reads (its own served rows not counted)."""
-        return frozenset(reads("gold", self.sql)) - {self.table}
+        """The gold tables this one reads."""
+        return frozenset(reads("gold", self.sql))
 
     @cached_property
     def ods_references(self) -> frozenset[str]:

@@ -148,7 +148,7 @@ class Project:
         except CycleError as error:
             raise ContractError(
                 f"Circular gold tables: {' → '.join(error.args[1])}.",
-                "A computed table can only read tables that are computed before it.",
+                "A computed table reads tables that are computed before it, and never its own past.",
             ) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -116,7 +116,7 @@ class Session:
         empty: pa.Table = self.connection.sql(f"select * from ({query}) as q limit 0").to_arrow_table()
         return empty.schema
 
-    def batches(self, query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def batches(self, query: str, schema: pa.Schema) -> Generator[pa.RecordBatch]:
         """The rows of a query in the types of ``schema``, batch by batch, while they are computed."""
         # A cursor of its own: the session may be asked other things meanwhile.
         with self.connection.cursor() as cursor:

@@ -7,7 +7,8 @@ are merged by key. Both change the parent's rows only; views and grants on it st
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -69,7 +70,7 @@ class _Feed(io.RawIOBase):
         yield encoder.write_header()
         for batch in batches:
             self.rows += batch.num_rows
-            yield encoder.write_batch(batch)
+            yield encoder.write_batch(to_wire(batch, schema))
         yield encoder.finish()
 
     def readable(self) -> bool:
@@ -96,12 +97,15 @@ class _Feed(io.RawIOBase):
 def copy_rows(
     conn: Connection,
     relation: str,
-    schema: pa.Schema,
-    batches: Iterator[pa.RecordBatch],
+    wire: pa.Schema,
+    batches: Generator[pa.RecordBatch],
     *,
     frozen: bool = False,
 ) -> int:
-    """COPY batches of a schema (see :func:`wire_schema`) into a relation while they are made; returns the rows.
+    """COPY batches, in the types of ``wire`` (see :func:`wire_schema`), into a relation while they are made.
+
+    Returns the rows. The generator is closed at the end, also when COPY breaks off: left to the garbage collector,
+    files and threads of its would be closed at any time, in any thread.
 
     ``frozen``: write the rows as seen by everybody, so that no later read or vacuum has to touch their pages again.
     Possible because the relation was made in the same transaction (see :func:`create_stage`).
@@ -109,10 +113,10 @@ def copy_rows(
     Raises:
         Exception: whatever making the batches raised.
     """
-    feed = _Feed(batches, schema)
-    names = ", ".join(schema.names)
+    feed = _Feed(batches, wire)
+    names = ", ".join(wire.names)
     try:
-        with cursor(conn) as cur:
+        with closing(batches), cursor(conn) as cur:
             cur.copy_expert(
                 f"copy {relation} ({names}) from stdin (format binary{', freeze' if frozen else ''})",
                 io.BufferedReader(feed, 1 << 20),

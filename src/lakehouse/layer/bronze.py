@@ -6,7 +6,7 @@ row is written twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from lakehouse.contract import Project
 from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import FileDefect, LakehouseError
 from lakehouse.home.homes import Homes
-from lakehouse.home.rows import copy_rows, create_stage, to_wire, wire_schema
+from lakehouse.home.rows import copy_rows, create_stage, wire_schema
 from lakehouse.landing.delimited import read_batches
 from lakehouse.landing.manifest import read_manifest
 from lakehouse.landing.stream import Digest
@@ -226,7 +226,7 @@ def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
     schema = _lake_schema(target.schema)
     with closing(read_batches(body, contract, batch.source_key, digest)) as read:
         batches = tee(work.homes, uri, schema, _with(read, constants, schema))
-        rows = copy_rows(conn, relation, wire, (to_wire(batch, wire) for batch in batches), frozen=True)
+        rows = copy_rows(conn, relation, wire, batches, frozen=True)
     if digest.sha256 != batch.source_hash:
         raise FileDefect(
             f"{batch.source_key} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
@@ -250,7 +250,7 @@ def _lake_schema(schema: pa.Schema) -> pa.Schema:
 
 def _with(
     batches: Iterator[pa.RecordBatch], constants: dict[str, str], schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Give each batch the technical columns, which are the same in all rows."""
     landed_at = pa.scalar(datetime.fromisoformat(constants["_ingested_at"]), pa.timestamp("us", tz="UTC"))
     for batch in batches:

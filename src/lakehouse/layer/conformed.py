@@ -18,7 +18,7 @@ from lakehouse.engine.difference import matches
 from lakehouse.engine.session import Session
 from lakehouse.engine.versions import LINEAGE, versions
 from lakehouse.errors import StaleStage
-from lakehouse.home.rows import copy_rows, create_stage, to_wire, wire_schema
+from lakehouse.home.rows import copy_rows, create_stage, wire_schema
 from lakehouse.layer.deliveries import Reading, conform_text
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import FATES, Publish, accounted_batches
@@ -162,8 +162,7 @@ def write_refused(
         f"where c._reasons <> '' and c._batch_id in ({listed})"
     )
     schema = arrow_schema(_REFUSED)
-    wire = wire_schema(_REFUSED, schema)
-    copy_rows(conn, publish.refused, wire, (to_wire(b, wire) for b in session.batches(query, schema)))
+    copy_rows(conn, publish.refused, wire_schema(_REFUSED, schema), session.batches(query, schema))
 
 
 def file_refused(conn: Connection, publish: Publish) -> None:

@@ -28,15 +28,21 @@ where
     ), '') <> 'blocked')
 order by b.table_name, b.partition_key, b.batch_id
 """
-#: Batches that silver serves, and what it served of these dates before they were superseded or withdrawn.
-_TAKEN_UP = """
-select batch_id::text, partition_key::text, superseded_by is null from ops.batch
+#: What silver took up for these dates and does not count any more: it was superseded or withdrawn.
+_GONE = """
+select batch_id::text from ops.batch
 where
-    table_name = :t and silver_publish_id is not null
-    and (superseded_by is null or partition_key = any(cast(:dates as date[])))
+    table_name = :t and silver_publish_id is not null and superseded_by is not null
+    and partition_key = any(cast(:dates as date[]))
 """
 _NEWEST = """
 select max(partition_key)::text from ops.batch where table_name = :t and silver_publish_id is not null
+"""
+_SERVED = """
+select batch_id::text, partition_key::text from ops.batch
+where
+    table_name = :t and silver_publish_id is not null and superseded_by is null
+    and (cast(:since as date) is null or partition_key >= cast(:since as date))
 """
 _READ = """
 select
@@ -123,39 +129,58 @@ def plan_table(
       the deliveries since.
     * ``rebuild``: everything is conformed again.
     """
-    dates = sorted(set(new.values()))
-    taken = conn.execute(text(_TAKEN_UP), {"t": contract.table, "dates": dates}).all()
-    served = {batch: date for batch, date, counts in taken if counts and batch not in new}
-    gone = [batch for batch, _, counts in taken if not counts]
-    if not new and not (reconform and served):
+    table = {"t": contract.table}
+    newest = conn.execute(text(_NEWEST), table).scalar()
+    # A history that is asked for since yesterday knows nothing of the days before.
+    unknown = contract.history and not _is_published(conn, contract.history.table)
+    reconform = newest is not None and (reconform or bool(unknown))
+    if not new and not reconform:
         return [], {}
-    roles: dict[str, Role] = dict.fromkeys(new, "new")
-    roles |= dict.fromkeys(gone, "gone")
-    judged = conform_fingerprint(project, contract)
+    dates = sorted(set(new.values()))
+    gone = conn.execute(text(_GONE), table | {"dates": dates}).scalars()
+    roles: dict[str, Role] = {batch: "new" for batch in new}
+    roles |= {batch: "gone" for batch in gone}
+    served: dict[str, str] = {}
+    mode = "upsert"
     if reconform:
-        roles |= dict.fromkeys(served, "new")
+        mode, served = "rebuild", _served(conn, contract, None)
+        roles |= {batch: "new" for batch in served}
+    elif newest is not None and newest >= dates[0] and not contract.partition_column:
+        # A table without history knows what it serves, not what it had before: that is in the older deliveries.
+        older = "gone" in roles.values() and not contract.keeps_history
+        mode, served = "rework", _served(conn, contract, None if older else dates[0])
+        roles |= {batch: "served" for batch in served if batch not in new}
+    judged = conform_fingerprint(project, contract)
     if contract.partition_column:
-        days = dict(new) | (served if reconform else {})
+        days = dict(new) | served
         return [
             Wanted(contract.table, "partition", judged, (batch,), date)
             for batch, date in sorted(days.items())
         ], roles
-    newest = conn.execute(text(_NEWEST), {"t": contract.table}).scalar()
-    if reconform:
-        mode = "rebuild"
-    elif newest is None or newest < dates[0]:
-        mode = "upsert"
-    else:
-        mode = "rework"
-        # A table without history knows what it serves, not what it had before: that is in the older deliveries.
-        older = bool(gone) and not contract.keeps_history
-        roles |= {batch: "served" for batch, date in served.items() if older or date >= dates[0]}
     mine = tuple(batch for batch, role in roles.items() if role == "new")
     kept = [contract.history.table] if contract.history else []
     return [
         Wanted(contract.table, mode, judged, mine),
-        *(Wanted(table, mode, judged) for table in kept),
+        *(Wanted(one, mode, judged) for one in kept),
     ], roles
+
+
+def _served(conn: Connection, contract: Contract, since: str | None) -> dict[str, str]:
+    """Batch id → date, of what silver serves of a table, since a date."""
+    rows = conn.execute(text(_SERVED), {"t": contract.table, "since": since})
+    found: dict[str, str] = dict(rows.all())
+    return found
+
+
+def _is_published(conn: Connection, table: str) -> bool:
+    return bool(
+        conn.execute(
+            text(
+                "select exists (select 1 from ops.publish where layer = 'silver' and table_name = :t and is_current)"
+            ),
+            {"t": table},
+        ).scalar()
+    )
 
 
 def read_deliveries(conn: Connection, contract: Contract, publish: Publish) -> Reading:

@@ -3,7 +3,7 @@
 A run's plan computes the affected units once and keeps each as a small file of the run; its staging tasks read them.
 Relations of a session: ``ods.<table>`` as pinned; ``gold.<table>`` as it will be after this run, and in the queries
 of units as it is; ``changed.<table>`` (rows that changed since the run before, as they were and as they are);
-``affected.<unit>``; ``delivery`` (the run's partition key).
+``affected.<unit>``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from graphlib import TopologicalSorter
 
 from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import literal
 from lakehouse.compile.gold_tables import gold_query
 from lakehouse.contract import GoldModel, Project
 from lakehouse.contract.model import reads
@@ -108,7 +107,7 @@ class Gold(LayerSteps):
             open_session(work.homes) as session,
             Stage(work.homes, conn, session, target, publish) as staging,
         ):
-            _register_inputs(conn, session, inputs, work, model, in_full=publish.mode == _FULL)
+            _register_inputs(conn, session, inputs, model, in_full=publish.mode == _FULL)
             session.table("result", gold_query(model))
             session.files("base", [f.uri for f in live], target.columns)
             found = difference(
@@ -195,7 +194,6 @@ def _register_unit_inputs(
             session.view(f"changed.{table}", f"select * from ods.{table}")
         else:
             _register_changed(session, inputs, work, table)
-    _register_delivery(session, work)
 
 
 def _register_changed(session: Session, inputs: Inputs, work: Work, table: str) -> None:
@@ -209,10 +207,6 @@ def _register_changed(session: Session, inputs: Inputs, work: Work, table: str) 
     changed_rows(
         session, f"changed.{table}", f"main.before__{table}", f"main.after__{table}", target.key, since
     )
-
-
-def _register_delivery(session: Session, work: Work) -> None:
-    session.view("delivery", f"select date {literal(work.run.partition_key)} as partition_key")
 
 
 def _compute_unit(session: Session, project: Project, source: str, unit: str, *, in_full: bool) -> None:
@@ -246,18 +240,15 @@ def _keep_unit(
 
 
 def _register_inputs(
-    conn: Connection, session: Session, inputs: Inputs, work: Work, model: GoldModel, *, in_full: bool
+    conn: Connection, session: Session, inputs: Inputs, model: GoldModel, *, in_full: bool
 ) -> None:
     """What a model's query reads."""
     for table in sorted(model.ods_references):
         inputs.table(session, "ods", table, changed_only=not in_full)
     for table in sorted(model.gold_references):
         inputs.table(session, "gold", table)
-    if model.table in reads("gold", model.sql):
-        inputs.table(session, "gold", model.table, after=False)
     if model.unit != ALL:
         _register_unit(conn, session, inputs, model.unit, in_full=in_full)
-    _register_delivery(session, work)
 
 
 def _register_unit(conn: Connection, session: Session, inputs: Inputs, unit: str, *, in_full: bool) -> None:

@@ -6,9 +6,9 @@ stage. Lake files that lose rows are replaced by files of the rows that stay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from lakehouse.engine.rowhash import count_and_hash, count_and_quick_hash
 from lakehouse.engine.session import Session
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
-from lakehouse.home.rows import OPERATION, copy_rows, create_stage, to_wire, wire_schema
+from lakehouse.home.rows import OPERATION, copy_rows, create_stage, wire_schema
 from lakehouse.home.warehouse import run_script
 from lakehouse.layer.ledger import Publish, mark_staged
 from lakehouse.layer.target import Target
@@ -113,8 +113,7 @@ class Stage:
         batches = tee(self.homes, uri, written, self.session.batches(query, streamed))
         # Frozen rows would be seen by a statement that is under way; where one table is published at a time, that
         # cannot show it half of what belongs together.
-        sent = (to_wire(batch, wire) for batch in batches)
-        copy_rows(self.conn, relation, wire, sent, frozen=self.target.has_dates)
+        copy_rows(self.conn, relation, wire, batches, frozen=self.target.has_dates)
         if uri:
             self.note(uri, found.inserted + found.updated)
         indexes = (
@@ -235,13 +234,20 @@ class Stage:
 
 
 def tee(
-    homes: Homes, uri: str | None, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """Hand batches on while their rows (those to be deleted left out) are written to a lake file in the background."""
+    homes: Homes, uri: str | None, schema: pa.Schema, batches: Generator[pa.RecordBatch]
+) -> Generator[pa.RecordBatch]:
+    """Hand batches on while their rows (those to be deleted left out) are written to a lake file in the background.
+
+    Who stops before the end closes it: the file, the thread and ``batches`` are closed with it.
+    """
     if uri is None:
         yield from batches
         return
-    with lake.parquet_writer(homes, uri, schema) as writer, ThreadPoolExecutor(1) as background:
+    with (
+        closing(batches),
+        lake.parquet_writer(homes, uri, schema) as writer,
+        ThreadPoolExecutor(1) as background,
+    ):
         writing: Future[None] | None = None
         for batch in batches:
             if writing:
