@@ -118,7 +118,7 @@ def test_runs_do_not_overtake_each_other(dags: dict[str, DAG], dag_id: str) -> N
 def test_params_are_typed_and_explained(dags: dict[str, DAG], dag_id: str) -> None:
     _, layer = _parts(dag_id)
     params = {name: dags[dag_id].params.get_param(name) for name in dags[dag_id].params}
-    expected = {"bronze": {"wait_hours"}, "silver": {"full_refresh"}, "gold": {"full_refresh"}}[layer]
+    expected = {"bronze": {"wait_hours"}, "silver": {"reconform"}, "gold": {"full_refresh"}}[layer]
     assert set(params) == {"partition_key"} | expected
     for param in params.values():
         assert param.schema["type"]

@@ -44,6 +44,19 @@ def test_what_a_complete_delivery_lacks_is_gone_and_its_history_says_when(lakeho
     ) == [(True, None)]
 
 
+def test_a_complete_delivery_that_becomes_an_increment_gives_back_what_it_had_taken(
+    lakehouse: Lakehouse,
+) -> None:
+    lakehouse.load(_with_another_product())
+    before = lakehouse.checksums("silver"), lakehouse.checksums("gold")
+    lakehouse.land(small_shop(), NEXT_DAY, kind="full")
+    lakehouse.run(NEXT_DAY)
+    assert lakehouse.value("select count(*) from ods.olist_products") == 2
+    lakehouse.land(small_shop(), NEXT_DAY, kind="increment")
+    lakehouse.run(NEXT_DAY)
+    assert (lakehouse.checksums("silver"), lakehouse.checksums("gold")) == before
+
+
 def test_an_increment_deletes_nothing(lakehouse: Lakehouse) -> None:
     lakehouse.load(_with_another_product())
     lakehouse.load(small_shop(), NEXT_DAY)

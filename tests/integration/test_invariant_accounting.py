@@ -72,7 +72,8 @@ def test_every_row_is_published_quarantined_a_duplicate_or_conflicting(tolerant:
         (layer, table): tuple(counts)
         for layer, table, *counts in tolerant.query(
             "select p.layer, table_name, a.read_rows, a.published_rows, a.quarantined_rows, a.duplicate_rows, "
-            "a.conflicting_rows from ops.accounted as a inner join ops.publish as p using (publish_id, table_name) where is_published"
+            "a.conflicting_rows from ops.accounted as a "
+            "inner join ops.publish as p using (publish_id, table_name) where is_published"
         )
     }
     assert len(figures) == 18

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,6 +186,40 @@ def delete_and_die(homes, uris):
 lake.delete_objects = delete_and_die
 flow.publish(Homes.open(), Project.load(), "olist", *sys.argv[1:])
 """
+
+
+def test_two_publishes_that_were_prepared_on_the_same_table_both_count(sellers: Lakehouse) -> None:
+    """Both have written a commit that begins where the first load ends; who comes second writes another one."""
+    sellers.load(seller(1), upto="bronze")
+    days = [day(1), day(2)]
+    for number, key in enumerate(days, start=2):
+        sellers.land(seller(number), key)
+        sellers.prepare("bronze", key)
+    waiting = (
+        "select count(*) from pg_locks where locktype = 'advisory' and not granted "
+        "and database = (select oid from pg_database where datname = current_database())"
+    )
+    with sellers.homes.engine.connect() as conn, ThreadPoolExecutor(2) as both:
+        warehouse.lock(conn, "olist", "bronze")
+        publishing = [both.submit(sellers.publish, "bronze", key) for key in days]
+        deadline = time.monotonic() + 40
+        while sellers.value(waiting) < 2:
+            assert time.monotonic() < deadline and not any(p.done() for p in publishing)
+            time.sleep(0.05)
+        prepared = "select count(*) from ops.lake_file where status = 'staged' and kind = 'metadata'"
+        # Manifest, manifest list and metadata, for each.
+        assert sellers.query(f"{prepared} group by publish_id") == [(3,), (3,)]
+        conn.rollback()
+        events = [p.result() for p in publishing]
+    assert [e["row_counts"] for e in events] == [{"olist_sellers": 1}] * 2
+    assert sellers.value("select count(*) from raw.olist_sellers") == 3
+    found = sellers.lake("bronze", "olist_sellers").sort_by("seller_id")
+    assert found["seller_id"].to_pylist() == sorted(ident("seller", n) for n in (1, 2, 3))
+    table = sellers.homes.catalog().load_table("bronze.olist_sellers")
+    told = [s.summary and s.summary["lakehouse.partition-key"] for s in table.snapshots()]
+    assert sorted(map(str, told)) == [DAY, *days]
+    assert_nothing_is_left_over(sellers)
+    assert_iceberg_agrees(sellers)
 
 
 def test_the_tidying_up_that_was_missed_is_made_up_for(sellers: Lakehouse) -> None:

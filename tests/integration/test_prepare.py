@@ -145,9 +145,17 @@ def test_a_layer_that_another_run_publishes_is_told(loaded: Lakehouse) -> None:
     assert loaded.publish("silver", NEXT_DAY)["rows_written"] > 0
 
 
-def test_a_warehouse_of_an_older_version_is_refused_with_what_to_do(homes: Homes) -> None:
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        "create table ops.publish (publish_id bigint, batch_id uuid)",
+        "create table ops.publish (publish_id bigint, run_id bigint); "
+        "create table ops.pinned_batch (run_id bigint, batch_id uuid, is_new boolean)",
+    ],
+)
+def test_a_warehouse_of_an_older_version_is_refused_with_what_to_do(homes: Homes, ledger: str) -> None:
     with homes.engine.begin() as conn:
-        conn.exec_driver_sql("create schema ops; create table ops.publish (publish_id bigint, batch_id uuid)")
+        conn.exec_driver_sql(f"create schema ops; {ledger}")
     with pytest.raises(LakehouseError, match="older version") as caught:
         warehouse.prepare(homes, Project.load())
     assert "make clean" in caught.value.hint

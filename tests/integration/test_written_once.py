@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+import inspect
+import threading
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import psycopg2
+import pyarrow as pa
 import pytest
 from psycopg2.errors import InsufficientPrivilege
 
 from lakehouse.contract.model import LAYERS, SCHEMAS, Layer
+from lakehouse.home.rows import copy_rows, create_stage, wire_schema
 from lakehouse.landing.deliver import land
 from lakehouse.landing.sample_avazu import write_sample
+from lakehouse.layer.stage import tee
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
@@ -223,3 +228,35 @@ def test_what_is_staged_is_not_in_the_way_of_readers(loaded: Lakehouse) -> None:
         assert loaded.publish("silver", NEXT_DAY)["rows_written"] > 0
     assert loaded.value("select min(city) from ods.olist_sellers") == "campinas"
     assert DAY < NEXT_DAY
+
+
+@pytest.mark.parametrize("cause", ["a value that does not fit", "the connection is lost"])
+def test_a_copy_that_breaks_off_leaves_no_thread_and_no_open_file(lakehouse: Lakehouse, cause: str) -> None:
+    """All that feeds it is closed where it broke off, and not when, and where, garbage is collected."""
+    given = pa.schema([("number", pa.int64())])
+    columns = {"number": "smallint"}
+    left: list[threading.Thread] = []
+
+    def numbers(server: int) -> Generator[pa.RecordBatch]:
+        try:
+            for number in (1, 2, 3, 4, 5, 6):
+                if number == 4 and cause == "the connection is lost":
+                    lakehouse.query("select pg_terminate_backend(:p, 10000)", p=server)
+                far = 70_000 if number == 4 and cause == "a value that does not fit" else 0
+                yield pa.record_batch([pa.array([number + far] * 500_000)], schema=given)
+        finally:
+            left.append(threading.current_thread())
+
+    threads = set(threading.enumerate())
+    with lakehouse.homes.engine.connect() as conn:
+        server = conn.exec_driver_sql("select pg_backend_pid()").scalar_one()
+        create_stage(conn, "stage.numbers", columns)
+        source = numbers(server)
+        uri = f"s3://{lakehouse.homes.bucket}/lake/numbers.parquet"
+        fed = tee(lakehouse.homes, uri, given, source)
+        with pytest.raises((pa.ArrowInvalid, psycopg2.OperationalError)):
+            copy_rows(conn, "stage.numbers", wire_schema(columns, given), fed)
+        assert {inspect.getgeneratorstate(g) for g in (fed, source)} == {inspect.GEN_CLOSED}
+        assert left == [threading.current_thread()]
+        conn.invalidate()
+    assert not {t for t in threading.enumerate() if t.is_alive()} - threads

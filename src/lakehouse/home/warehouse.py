@@ -177,8 +177,7 @@ def _refuse_older(conn: Connection) -> None:
     Raises:
         LakehouseError: the warehouse was made by an older version.
     """
-    columns = column_types(conn, "ops.pinned_batch")
-    if columns and "role" not in columns:
+    if column_types(conn, "ops.publish") and "role" not in column_types(conn, "ops.pinned_batch"):
         raise LakehouseError(
             "This warehouse was made by an older version, whose ledger has another shape.",
             "Start afresh: `make clean`, then land the files again and run them.",

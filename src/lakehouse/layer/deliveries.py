@@ -44,20 +44,24 @@ where
     table_name = :t and silver_publish_id is not null and superseded_by is null
     and (cast(:since as date) is null or partition_key >= cast(:since as date))
 """
+#: Batches that bronze served as another kind before: they have said something else of the keys that they lack.
+_OF_ANOTHER_KIND = """
+select exists (
+    select 1 from ops.batch as b
+    inner join ops.accounted as a on a.batch_id = b.batch_id
+    inner join ops.publish as s on s.publish_id = a.publish_id
+    where
+        b.batch_id = any(cast(:b as uuid[])) and s.layer = 'bronze' and s.status = 'published'
+        and s.fingerprint is distinct from b.kind
+)
+"""
 _READ = """
 select
     b.batch_id::text, b.partition_key::text, p.role, b.kind, b.allow_shrink,
     coalesce((
         select array_agg(f.uri order by f.uri) from ops.lake_file as f
         where f.batch_id = b.batch_id and f.layer = 'bronze' and f.status = 'live'
-    ), '{}'),
-    exists (
-        select 1 from ops.accounted as a
-        inner join ops.publish as s on s.publish_id = a.publish_id
-        where
-            a.batch_id = b.batch_id and a.is_published and s.layer = 'bronze'
-            and s.fingerprint is distinct from b.kind
-    )
+    ), '{}')
 from ops.pinned_batch as p
 inner join ops.batch as b on b.batch_id = p.batch_id
 where p.run_id = :r and b.table_name = :t and (cast(:d as date) is null or b.partition_key = cast(:d as date))
@@ -67,10 +71,7 @@ order by b.partition_key, b.batch_id
 
 @dataclass(frozen=True)
 class Delivered:
-    """A pinned batch: the date it was delivered for, what it is to the run, and its lake files.
-
-    ``was_of_another_kind``: when it came first.
-    """
+    """A pinned batch: the date it was delivered for, what it is to the run, and its lake files."""
 
     batch_id: str
     date: str
@@ -78,7 +79,6 @@ class Delivered:
     kind: str
     allow_shrink: bool
     uris: list[str]
-    was_of_another_kind: bool
 
 
 @dataclass(frozen=True)
@@ -127,24 +127,25 @@ def plan_table(
     * ``upsert``: the usual case; all of it is newer than what is served.
     * ``rework``: something came late, or was superseded or withdrawn; the keys it touches are worked out anew from
       the deliveries since.
-    * ``rebuild``: everything is conformed again.
+    * ``rebuild``: everything is conformed again; also when a delivery comes as another kind, or a history is new.
     """
     table = {"t": contract.table}
     newest = conn.execute(text(_NEWEST), table).scalar()
     # A history that is asked for since yesterday knows nothing of the days before.
     unknown = contract.history and not _is_published(conn, contract.history.table)
-    reconform = newest is not None and (reconform or bool(unknown))
+    another_kind = bool(new) and conn.execute(text(_OF_ANOTHER_KIND), {"b": list(new)}).scalar()
+    reconform = newest is not None and bool(reconform or unknown or another_kind)
     if not new and not reconform:
         return [], {}
     dates = sorted(set(new.values()))
     gone = conn.execute(text(_GONE), table | {"dates": dates}).scalars()
-    roles: dict[str, Role] = {batch: "new" for batch in new}
-    roles |= {batch: "gone" for batch in gone}
+    roles: dict[str, Role] = dict.fromkeys(new, "new")
+    roles |= dict.fromkeys(gone, "gone")
     served: dict[str, str] = {}
     mode = "upsert"
     if reconform:
         mode, served = "rebuild", _served(conn, contract, None)
-        roles |= {batch: "new" for batch in served}
+        roles |= dict.fromkeys(served, "new")
     elif newest is not None and newest >= dates[0] and not contract.partition_column:
         # A table without history knows what it serves, not what it had before: that is in the older deliveries.
         older = "gone" in roles.values() and not contract.keeps_history
@@ -193,7 +194,7 @@ def read_deliveries(conn: Connection, contract: Contract, publish: Publish) -> R
     return Reading(
         found,
         min(d.date for d in changed),
-        rebuild or any(d.kind == "full" or d.was_of_another_kind for d in changed),
+        rebuild or any(d.kind == "full" for d in changed),
     )
 
 

@@ -149,7 +149,8 @@ def publish(homes: Homes, project: Project, source: str, layer: Layer, partition
             with homes.engine.begin() as conn:
                 end_run(conn, run, "overtaken")
             raise
-        lake.sweep(homes, layer, list(project.stage_order(source, layer)))
+        tasks = project.stage_order(source, layer)
+        lake.sweep(homes, layer, [table for task in tasks for table in project.staged_with(task)])
     with homes.engine.connect() as conn:
         return event(conn, source, layer, partition_key, run)
 

@@ -27,7 +27,7 @@ from lakehouse.layer.ledger import Publish, mark_staged
 from lakehouse.layer.target import Target
 
 #: Small files of a table are written into one when there are so many.
-_SMALL_FILES = 24
+_SMALL_FILES = 8
 _SMALL_ROWS = 64 * 1024
 _FORGET = (
     "update ops.lake_file set etag = null where publish_id = :p and kind in ('changed', 'carried', 'result')"
