@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from lakehouse.cli.main import app
 from lakehouse.landing.deliver import land
 from lakehouse.landing.manifest import list_partitions, read_manifest
 from lakehouse.landing.replay_olist import write_deliveries
+from lakehouse.landing.sample_olist import write_sample
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import small_shop
+from ..support.templates import Templates
 
 pytestmark = pytest.mark.servers
 
@@ -37,6 +40,32 @@ def test_a_replayed_dump_ends_as_one_that_was_landed_at_once(
     for delivery in deliveries:
         [report] = land(lakehouse.homes, lakehouse.project, "olist", delivery.folder, delivery.partition_key)
         assert report.action == "already landed"
+
+
+def test_the_sample_in_weekly_steps_ends_as_the_sample_at_once(
+    lakehouse: Lakehouse, templates: Templates, tmp_path: Path
+) -> None:
+    """A catch-up of all before the summer, then week by week; gold is called now and then."""
+    write_sample(tmp_path / "dump", 500)
+    contracts = lakehouse.project.tables("olist")
+    deliveries = write_deliveries(
+        contracts, tmp_path / "dump", tmp_path / "replay", "week", first=date(2018, 7, 1)
+    )
+    assert len(deliveries) > 8
+    for number, delivery in enumerate(deliveries, 1):
+        land(lakehouse.homes, lakehouse.project, "olist", delivery.folder, delivery.partition_key)
+        lakehouse.run(delivery.partition_key, "gold" if number % 5 == 0 else "silver")
+    lakehouse.run_layer("gold", deliveries[-1].partition_key)
+    with templates.empty() as once:
+        [landed] = land(once.homes, once.project, "olist", tmp_path / "dump")
+        once.run(landed.partition_key)
+        for layer in ("silver", "gold"):
+            # A history names the deliveries, of which there was only one.
+            ours, theirs = (
+                {t: rows for t, rows in shop.checksums(layer).items() if not t.endswith("_history")}
+                for shop in (lakehouse, once)
+            )
+            assert ours == theirs
 
 
 def test_the_command_lands_and_continues(alone: Lakehouse, tmp_path: Path) -> None:
