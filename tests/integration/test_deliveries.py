@@ -78,6 +78,16 @@ def test_a_complete_delivery_that_lacks_too_much_is_refused_until_somebody_allow
     assert lakehouse.value("select count(*) from ods.olist_products") == 2
 
 
+def test_a_delivery_that_becomes_complete_is_held_to_the_same(lakehouse: Lakehouse) -> None:
+    lakehouse.load(_with_another_product())
+    lakehouse.land(small_shop(), NEXT_DAY, allow_shrink=False)
+    lakehouse.run(NEXT_DAY)
+    lakehouse.land(small_shop(), NEXT_DAY, kind="full", allow_shrink=False)
+    lakehouse.run(NEXT_DAY, "bronze")
+    with pytest.raises(GateFailed, match="shrinks_within_tolerance"):
+        lakehouse.run_layer("silver", NEXT_DAY)
+
+
 def test_a_delivery_that_is_taken_back_leaves_nothing_and_can_come_back(
     loaded: Lakehouse, undisturbed: Lakehouse
 ) -> None:

@@ -145,14 +145,15 @@ class Silver(LayerSteps):
         found = []
         for publish in inputs.publishes:
             contract = work.project.contracts.get(publish.table)
-            if contract is None or not publish.deleted_rows or publish.mode == "rebuild":
+            if contract is None or not publish.deleted_rows:
                 continue
-            new = [d for d in read_deliveries(conn, contract, publish).deliveries if d.role == "new"]
-            if not any(d.kind == "full" for d in new):
+            read = read_deliveries(conn, contract, publish).deliveries
+            complete = [d for d in read if d.role == "new" and d.kind == "full"]
+            if not complete:
                 continue
             partition = [publish.partition_key] if contract.partition_column else None
             served = sum(f.row_count for f in inputs.pinned("silver", publish.table, partition))
-            allowed = any(d.allow_shrink for d in new)
+            allowed = any(d.allow_shrink for d in complete)
             left = served - publish.deleted_rows
             found.append(Superseding(publish.table, publish.partition_key, served, left, allowed))
         return found
