@@ -57,7 +57,7 @@ def test_all_components_are_healthy_on_loopback_only(home: StackHome, state: Sta
 
 def test_the_login_was_written_before_airflow_could_invent_one(home: StackHome, state: StackState) -> None:
     wrong = {"username": airflow.USER, "password": "wrong"}
-    answer = httpx.post(f"{laptop.airflow_url(state)}/auth/token", json=wrong, trust_env=False)
+    answer = httpx.post(f"{laptop.airflow_url(state)}/auth/token", json=wrong, trust_env=False, timeout=60)
     assert answer.status_code == 401
     with laptop.open_airflow(state) as api:
         assert api.call("GET", "/version")["version"].startswith("3.")
