@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="Default: `olist airflow`. `many` takes half an hour.")
+        list[Part] | None, typer.Argument(help="Default: `olist airflow`. `many` takes over an hour.")
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--from", help="Olist files. Default: `data/raw/olist`, else a sample.")
