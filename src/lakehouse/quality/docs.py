@@ -63,13 +63,13 @@ class DocsTarget:
         A page that cannot be written is not a reason to hold data back: that is logged and the gate goes on.
         """
         try:
-            with quietly():
+            # Another gate that forgets its old audits removes folders that are empty.
+            with quietly(), _exclusive(self.folder):
                 for page in pages:
                     self._write(page, run)
                 if pages:
-                    with _exclusive(self.folder):
-                        self._show_suites(page.suite_name for page in pages)
-                        self._write_index(page.suite_name for page in pages)
+                    self._show_suites(page.suite_name for page in pages)
+                    self._write_index(page.suite_name for page in pages)
         except Exception:
             _log.warning("Data Docs in %s could not be written.", self.folder, exc_info=True)
 
