@@ -7,6 +7,7 @@ task did not pin is not readable, by construction.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -142,7 +143,9 @@ def open_session(homes: Homes | None, settings: EngineSettings | None = None) ->
     """
     instance = _borrow(settings or EngineSettings())
     catalog = f"session_{next(_NUMBERS)}"
-    with tempfile.TemporaryDirectory(prefix=f"{catalog}-", dir=instance.folder.name) as name:
+    # Made for each session: a process that is cut short leaves no folder of an idle instance behind.
+    instance.folder.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{catalog}-", dir=instance.folder) as name:
         with instance.connection.cursor() as connection:
             connection.execute(f"attach ':memory:' as {catalog}")
             connection.execute(f"use {catalog}")
@@ -150,6 +153,7 @@ def open_session(homes: Homes | None, settings: EngineSettings | None = None) ->
                 connection.execute(f"create schema {schema}")
             yield Session(connection, homes, Path(name), catalog)
         instance.connection.execute(f"detach {catalog}")
+    shutil.rmtree(instance.folder, ignore_errors=True)
     # After an error it is not given back: nobody knows what state it is in.
     _IDLE.append(instance)
 
@@ -159,7 +163,7 @@ class _Instance:
     """A running DuckDB, which takes longer to start than a small table takes to stage. One session at a time."""
 
     connection: duckdb.DuckDBPyConnection
-    folder: tempfile.TemporaryDirectory[str]
+    folder: Path
     settings: EngineSettings
     process: int
 
@@ -180,17 +184,17 @@ def _borrow(settings: EngineSettings) -> _Instance:
         if instance.process == os.getpid() and instance.settings == settings:
             return instance
     _return_memory()
-    folder = tempfile.TemporaryDirectory(prefix="lakehouse-engine-")
+    folder = Path(tempfile.mkdtemp(prefix="lakehouse-engine-"))
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": settings.threads,
         "memory_limit": settings.memory,
-        "temp_directory": folder.name,
+        "temp_directory": str(folder),
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
     connection = duckdb.connect(config=config)
-    connection.execute(f"set allowed_directories = {_list([folder.name])}")
+    connection.execute(f"set allowed_directories = {_list([str(folder)])}")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return _Instance(connection, folder, settings, os.getpid())
