@@ -1,4 +1,4 @@
-"""Airflow as four local processes: their commands, their environment, their metadata database."""
+"""Airflow as four processes: their commands, their environment, their metadata database."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.errors import StackError
 from lakehouse.stack import postgres
 from lakehouse.stack.network import LOOPBACK
-from lakehouse.stack.state import StackHome, StackState, checkout, write_private
+from lakehouse.stack.state import S3Endpoint, StackHome, StackState, checkout, write_private
 from lakehouse.stack.supervisor import Program
 
 USER = "admin"
@@ -25,19 +26,48 @@ GROUP = "airflow"
 _NO_LOG_SERVER_PORT = "1"
 
 
-def programs(home: StackHome, state: StackState) -> list[Program]:
-    """The four components."""
-    arguments = {
-        "airflow-api-server": [
-            "api-server", "--host", LOOPBACK, "--port", str(state.ports["airflow"]), "--workers", "1",
-        ],
+@dataclass(frozen=True)
+class AirflowSite:
+    """One Airflow: where it lives, how it is reached, and what it may reach."""
+
+    #: ``AIRFLOW_HOME``: a folder that each machine, or container, may have for itself.
+    home: Path
+    #: Where task logs are written; the API server must see the same folder, or ``remote_logs``.
+    logs: Path
+    #: The project: DAGs, contracts, SQL.
+    project: Path
+    plugins: Path
+    #: The API server as the other components reach it, and as people do.
+    url: str
+    public_url: str
+    #: Address and port on which the API server listens.
+    listen: str
+    port: int
+    server: postgres.PostgresServer
+    store: S3Endpoint
+    bucket: str
+    fernet_key: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    api_secret: str = field(repr=False)
+    #: ``s3://bucket/prefix`` where task logs go when a task has ended; empty: they stay in ``logs``.
+    remote_logs: str = ""
+
+
+def components(listen: str, port: int) -> dict[str, list[str]]:
+    """Name → arguments of the ``airflow`` command, for each of the four components."""
+    return {
+        "airflow-api-server": ["api-server", "--host", listen, "--port", str(port), "--workers", "1"],
         "airflow-scheduler": ["scheduler", "--skip-serve-logs"],
         "airflow-dag-processor": ["dag-processor"],
         "airflow-triggerer": ["triggerer", "--skip-serve-logs"],
-    }  # fmt: skip
+    }
+
+
+def programs(home: StackHome, state: StackState) -> list[Program]:
+    """The four components on a laptop."""
     return [
-        Program(name, GROUP, [sys.executable, "-m", "airflow", *rest], priority=30, stop_seconds=8)
-        for name, rest in arguments.items()
+        Program(name, GROUP, [sys.executable, "-m", "airflow", *arguments], priority=30, stop_seconds=8)
+        for name, arguments in components(LOOPBACK, state.ports["airflow"]).items()
     ]
 
 
@@ -47,42 +77,63 @@ def parallelism(cpus: int | None = None) -> int:
 
 
 def environment(home: StackHome, state: StackState, server: postgres.PostgresServer) -> dict[str, str]:
-    """All of Airflow's settings and connections; there is no configuration file to edit or to leak."""
-    url = f"http://{LOOPBACK}:{state.ports['airflow']}"
-    project = checkout()
-    folder = home.airflow
+    """The settings and connections of the laptop's Airflow."""
+    url, project = f"http://{LOOPBACK}:{state.ports['airflow']}", checkout()
+    return settings(
+        AirflowSite(
+            home=home.airflow,
+            logs=home.airflow / "logs",
+            project=project,
+            plugins=_plugins_folder(home, project),
+            url=url,
+            public_url=url,
+            listen=LOOPBACK,
+            port=state.ports["airflow"],
+            server=server,
+            store=state.store,
+            bucket=state.bucket,
+            fernet_key=state.fernet_key,
+            jwt_secret=state.jwt_secret,
+            api_secret=state.api_secret,
+        )
+    )
+
+
+def settings(site: AirflowSite) -> dict[str, str]:
+    """All of an Airflow's settings and connections; there is no configuration file to edit or to leak."""
     return {
-        "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_plugins_folder(home, project)),
+        "AIRFLOW_HOME": str(site.home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(site.project / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(site.plugins),
         # A local executor whose task processes do not each import the heavy libraries again.
         "AIRFLOW__CORE__EXECUTOR": "lakehouse.orchestrate.executor.PreloadingLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(parallelism()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{site.url}/execution/",
         # The machine's full name may take seconds to resolve, or not resolve at all.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
-        "AIRFLOW__CORE__FERNET_KEY": state.fernet_key,
+        "AIRFLOW__CORE__FERNET_KEY": site.fernet_key,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords_file(home)),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server.airflow_dsn.replace(
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords_file(site.home)),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": site.server.airflow_dsn.replace(
             "postgresql://", "postgresql+psycopg2://"
         ),
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__HOST": LOOPBACK,
-        "AIRFLOW__API__PORT": str(state.ports["airflow"]),
+        "AIRFLOW__API__BASE_URL": site.public_url,
+        "AIRFLOW__API__HOST": site.listen,
+        "AIRFLOW__API__PORT": str(site.port),
         "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API__SECRET_KEY": state.api_secret,
+        "AIRFLOW__API__SECRET_KEY": site.api_secret,
         "AIRFLOW__API__INSTANCE_NAME": "Lakehouse-lite",
-        "AIRFLOW__API_AUTH__JWT_SECRET": state.jwt_secret,
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": site.jwt_secret,
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(site.logs),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": _NO_LOG_SERVER_PORT,
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": _NO_LOG_SERVER_PORT,
+        **remote_logging(site.remote_logs),
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(site.home / "bundles"),
         # After kill -9 a task counts as lost after this many seconds and is retried.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "60",
@@ -99,16 +150,26 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
         "OPENBLAS_NUM_THREADS": "1",
         # macOS refuses to fork a process that has touched its system libraries.
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
-        **connections(state, server),
+        **connections(site.server, site.store, site.bucket),
     }
 
 
-def connections(state: StackState, server: postgres.PostgresServer) -> dict[str, str]:
+def remote_logging(folder: str) -> dict[str, str]:
+    """Settings that send the log of every task that has ended to ``s3://…``, and read it there."""
+    if not folder:
+        return {}
+    return {
+        "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": folder.rstrip("/"),
+        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "lakehouse_s3",
+    }
+
+
+def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) -> dict[str, str]:
     """The two Airflow connections through which DAGs reach the homes."""
-    s3 = state.store
     warehouse = {
         "conn_type": "postgres",
-        "host": LOOPBACK,
+        "host": server.host,
         "port": server.port,
         "login": postgres.LOADER,
         "password": server.passwords[postgres.LOADER],
@@ -123,7 +184,7 @@ def connections(state: StackState, server: postgres.PostgresServer) -> dict[str,
     return {
         "AIRFLOW_CONN_LAKEHOUSE_WAREHOUSE": json.dumps(warehouse),
         "AIRFLOW_CONN_LAKEHOUSE_S3": json.dumps(store),
-        "LAKEHOUSE_BUCKET": state.bucket,
+        "LAKEHOUSE_BUCKET": bucket,
     }
 
 
@@ -132,13 +193,13 @@ def _plugins_folder(home: StackHome, project: Path) -> Path:
     return plugins if plugins.is_dir() else home.airflow / "plugins"
 
 
-def _passwords_file(home: StackHome) -> Path:
-    return home.airflow / "passwords.json"
+def _passwords_file(home: Path) -> Path:
+    return home / "passwords.json"
 
 
-def write_passwords(home: StackHome, state: StackState) -> None:
-    """Write the login before Airflow would invent one and print it into a log."""
-    write_private(_passwords_file(home), json.dumps({USER: state.airflow_password}) + "\n")
+def write_passwords(home: Path, password: str) -> None:
+    """Write the login into ``AIRFLOW_HOME`` before Airflow would invent one and print it into a log."""
+    write_private(_passwords_file(home), json.dumps({USER: password}) + "\n")
 
 
 def migrate(home: StackHome, server: postgres.PostgresServer, variables: Mapping[str, str]) -> None:

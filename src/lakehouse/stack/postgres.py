@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from lakehouse.errors import StackError
 from lakehouse.stack.account import Account, postgres_account
@@ -31,25 +32,37 @@ _WHEEL_INSTALL = "pginstall18"
 #: Where Postgres goes when we are root and the chosen home cannot be reached by its user.
 _SHARED_STATE = Path("/var/lib/lakehouse-lite")
 
-_SETTINGS = {
-    "listen_addresses": LOOPBACK,
-    # No socket: a deep folder would break the 107-character limit of socket paths.
-    "unix_socket_directories": "",
+#: What every Postgres of the project runs with, on a laptop and in a container.
+SETTINGS = {
     # Airflow's components and workers hold small pools each, and people bring their own tools.
     "max_connections": "200",
     "shared_buffers": "256MB",
     "work_mem": "64MB",
     "random_page_cost": "1.1",
     "maintenance_work_mem": "256MB",
-    # Nobody replicates a laptop: what is loaded into a table that the same transaction made need not be logged.
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
     "max_wal_size": "4GB",
     # The built-in method costs ten times what writing the pages does that a first read of new rows logs.
     "wal_compression": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+}
+#: How a data directory is made, on a laptop and in a container. The wheel has no ICU, and macOS has no C.UTF-8: the
+#: builtin provider is the same everywhere.
+INITDB_OPTIONS = (
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)
+_LAPTOP = {
+    "listen_addresses": LOOPBACK,
+    # No socket: a deep folder would break the 107-character limit of socket paths.
+    "unix_socket_directories": "",
+    # Nobody replicates a laptop: what is loaded into a table that the same transaction made need not be logged.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
 }
 #: For tests, whose data nobody needs after a power cut.
 _THROWAWAY = {
@@ -78,7 +91,7 @@ class Place:
 
     def command(self, port: int, *, throwaway: bool = False) -> list[str]:
         """The command that runs the server in the foreground."""
-        settings = {**_SETTINGS, **(_THROWAWAY if throwaway else {}), "port": str(port)}
+        settings = {**SETTINGS, **_LAPTOP, **(_THROWAWAY if throwaway else {}), "port": str(port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(self.binaries / "postgres"), "-D", str(self.data), *options]
 
@@ -90,10 +103,12 @@ class PostgresServer:
     port: int
     passwords: dict[str, str] = field(repr=False)
     tethered: Tethered | None = None
+    host: str = LOOPBACK
 
     def dsn(self, role: str = SUPERUSER, database: str = WAREHOUSE_DATABASE) -> str:
-        """Connection string ``postgresql://role:password@127.0.0.1:port/database``."""
-        return f"postgresql://{role}:{self.passwords[role]}@{LOOPBACK}:{self.port}/{database}"
+        """Connection string ``postgresql://role:password@host:port/database``."""
+        password = quote(self.passwords[role], safe="")
+        return f"postgresql://{role}:{password}@{self.host}:{self.port}/{database}"
 
     @property
     def superuser_dsn(self) -> str:
@@ -217,12 +232,7 @@ def _run_initdb(place: Place, draft: Path, password_file: Path) -> None:
             f"--pgdata={draft}",
             f"--username={SUPERUSER}",
             f"--pwfile={password_file}",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            # The wheel has no ICU, and macOS has no C.UTF-8: the builtin provider is the same everywhere.
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
+            *INITDB_OPTIONS,
             "--no-instructions",
         ],
         cwd="/",

@@ -34,14 +34,14 @@ class S3Server:
             self.tethered.stop()
 
 
-def minio_command(binary: Path, data: Path, port: int) -> list[str]:
-    """The command that runs MinIO in the foreground, on loopback only."""
+def minio_command(binary: Path, data: Path, port: int, *, listen: str = LOOPBACK) -> list[str]:
+    """The command that runs MinIO in the foreground, on loopback only; in a container, where it can be reached."""
     return [
         str(binary),
         "server",
         "--quiet",
         "--address",
-        f"{LOOPBACK}:{port}",
+        f"{listen}:{port}",
         # Its default is a folder in the user's home, which is not ours.
         "--certs-dir",
         str(data.parent / "certs"),
