@@ -181,7 +181,7 @@ class Contract(TableContract):
         if not self.keeps_history:
             return None
         kept = tuple(replace(c, references=None, required=c.key_position is not None) for c in self.columns)
-        key = f"{', '.join(self.key)}"
+        key = ", ".join(self.key)
         return History(
             source=self.source,
             name=f"{self.table}_history",

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -145,15 +145,17 @@ def open_session(homes: Homes | None, settings: EngineSettings | None = None) ->
     catalog = f"session_{next(_NUMBERS)}"
     # Made for each session: a process that is cut short leaves no folder of an idle instance behind.
     instance.folder.mkdir(mode=0o700, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{catalog}-", dir=instance.folder) as name:
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"{catalog}-", dir=instance.folder))
         with instance.connection.cursor() as connection:
             connection.execute(f"attach ':memory:' as {catalog}")
             connection.execute(f"use {catalog}")
             for schema in _SCHEMAS:
                 connection.execute(f"create schema {schema}")
-            yield Session(connection, homes, Path(name), catalog)
+            yield Session(connection, homes, folder, catalog)
         instance.connection.execute(f"detach {catalog}")
-    shutil.rmtree(instance.folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(instance.folder, ignore_errors=True)
     # After an error it is not given back: nobody knows what state it is in.
     _IDLE.append(instance)
 
@@ -175,14 +177,12 @@ _IDLE: list[_Instance] = []
 
 def _borrow(settings: EngineSettings) -> _Instance:
     """An idle instance of this process with these settings, or a new one."""
-    while _IDLE:
-        try:
+    with suppress(IndexError):
+        while True:
             instance = _IDLE.pop()
-        except IndexError:  # another thread was quicker
-            break
-        # The threads of one that was inherited from a parent process do not run here.
-        if instance.process == os.getpid() and instance.settings == settings:
-            return instance
+            # The threads of one that was inherited from a parent process do not run here.
+            if instance.process == os.getpid() and instance.settings == settings:
+                return instance
     _return_memory()
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-engine-"))
     config: dict[str, str | bool | int | float | list[str]] = {

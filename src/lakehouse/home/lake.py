@@ -25,7 +25,7 @@ from lakehouse.errors import StaleStage
 from lakehouse.home.homes import CATALOG_NAME, Homes
 
 if TYPE_CHECKING:
-    from lakehouse.home.iceberg import Commit
+    from lakehouse.home.iceberg import Commit, LakeCatalog
 
 Kind = Literal["changed", "carried", "result", "unit", "metadata"]
 
@@ -243,11 +243,10 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A replacement whose Iceberg commit is written. ``added``: its data files; ``noted``: objects of metadata."""
+    """A replacement whose Iceberg commit is written. ``added``: its data files."""
 
     replacement: Replacement
     added: tuple[str, ...]
-    noted: tuple[str, ...]
     commit: Commit | None
 
 
@@ -257,31 +256,28 @@ def prepare_publish(homes: Homes, replacements: Sequence[Replacement]) -> list[P
     Of several publishes of one table only the first is written: the others begin where that one ends.
     """
     first = {r.identifier: r for r in reversed(replacements)}
-    # Imported before threads do.
-    homes.catalog()
+    catalog = _commits_of(homes, None, first.values())
     with ThreadPoolExecutor(_COMMITS) as pool:
-        return list(pool.map(lambda r: _prepare(homes, None, r), first.values()))
+        return list(pool.map(lambda r: _prepare(homes, catalog, None, r), first.values()))
 
 
-def _prepare(homes: Homes, conn: Connection | None, wanted: Replacement) -> Prepared:
-    """Write one Iceberg commit; with ``conn`` on top of what its transaction has done."""
-    from lakehouse.home.iceberg import prepare_commit
-
-    noted: list[str] = []
+def _commits_of(homes: Homes, conn: Connection | None, wanted: Iterable[Replacement]) -> LakeCatalog:
+    """A catalog that writes the commits of these replacements; with ``conn`` on top of what it has done."""
+    at = {_location(homes, r.layer, r.table): r for r in wanted}
 
     def note(uri: str) -> None:
-        noted.append(uri)
-        announce(
-            homes,
-            layer=wanted.layer,
-            table=wanted.table,
-            publish_id=wanted.publish_id,
-            kind="metadata",
-            uri=uri,
-        )
+        r = at[uri.rpartition("/metadata/")[0]]
+        announce(homes, layer=r.layer, table=r.table, publish_id=r.publish_id, kind="metadata", uri=uri)
 
     catalog = homes.catalog(conn, writes_only=True)
     catalog.announce_with(note)
+    return catalog
+
+
+def _prepare(homes: Homes, catalog: LakeCatalog, conn: Connection | None, wanted: Replacement) -> Prepared:
+    """Write one Iceberg commit."""
+    from lakehouse.home.iceberg import prepare_commit
+
     with nullcontext(conn) if conn is not None else homes.engine.connect() as reading:
         add = staged_files(reading, wanted.publish_id, "changed", "carried")
         added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
@@ -291,7 +287,12 @@ def _prepare(homes: Homes, conn: Connection | None, wanted: Replacement) -> Prep
         "lakehouse.partition-key": wanted.partition_key,
     }
     commit = prepare_commit(catalog, wanted.identifier, add=add, drop=drop, properties=properties)
-    return Prepared(wanted, tuple(add), tuple(noted), commit)
+    return Prepared(wanted, tuple(add), commit)
+
+
+def _again(homes: Homes, conn: Connection, wanted: Replacement) -> Prepared:
+    """Write a commit on top of what the transaction has done."""
+    return _prepare(homes, _commits_of(homes, conn, [wanted]), conn, wanted)
 
 
 def publish_files(
@@ -300,20 +301,24 @@ def publish_files(
     """Make a publish's staged files the table's, and the replaced ones its past, in Iceberg and in the registry."""
     from lakehouse.home.iceberg import move_pointer
 
-    done = next((p for p in prepared if p.replacement == wanted), None) or _prepare(homes, conn, wanted)
+    done = next((p for p in prepared if p.replacement == wanted), None) or _again(homes, conn, wanted)
     if done.commit and not move_pointer(conn, CATALOG_NAME, done.commit):
         # The table has moved on since; while this transaction has the lock it does not again.
-        done = _prepare(homes, conn, wanted)
+        done = _again(homes, conn, wanted)
         if not (done.commit and move_pointer(conn, CATALOG_NAME, done.commit)):
             raise StaleStage(f"{wanted.identifier} is being changed by somebody else.", "Run this again.")
     if done.commit:
         gone = [*wanted.replaced, *done.commit.replaced_metadata]
         conn.execute(
-            text("update ops.lake_file set status = 'live', sequence_number = :n where uri = any(:u)"),
+            text(
+                "update ops.lake_file set status = 'live', sequence_number = :n "
+                "where uri = any(:u) and publish_id = :p"
+            ),
             # Manifests that were merged right away are not live: the sweep deletes them as staged ones.
             {
                 "n": done.commit.sequence_number,
-                "u": [*done.added, *done.commit.metadata.intersection(done.noted)],
+                "u": [*done.added, *done.commit.metadata],
+                "p": wanted.publish_id,
             },
         )
         conn.execute(

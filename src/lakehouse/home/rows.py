@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -54,23 +55,30 @@ def _uuids(column: pa.Array[Any]) -> pa.Array[Any]:
 
 
 class _Feed(io.RawIOBase):
-    """Arrow batches as the bytes that COPY reads, made while it reads: nothing is held but one batch.
+    """Arrow batches as the bytes that COPY reads; the next batch is made while the server takes one.
 
-    psycopg2 turns what goes wrong in here into an error of the server; ``error`` keeps what it was.
+    So the two processes work at the same time, and nothing is held but these two. psycopg2 turns what goes wrong in
+    here into an error of the server; ``error`` keeps what it was. Leaving it waits for the batch that is being made.
     """
 
     def __init__(self, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
         self._chunks = self._encode(batches, schema)
+        self._ahead = ThreadPoolExecutor(1)
+        self._next = self._ahead.submit(next, self._chunks, b"")
         self._pending = memoryview(b"")
         self.rows = 0
         self.error: Exception | None = None
+
+    def __exit__(self, *_: object) -> None:
+        self._ahead.shutdown()
 
     def _encode(self, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[bytes]:
         encoder = ArrowToPostgresBinaryEncoder(schema)
         yield encoder.write_header()
         for batch in batches:
-            self.rows += batch.num_rows
-            yield encoder.write_batch(to_wire(batch, schema))
+            if batch.num_rows:
+                self.rows += batch.num_rows
+                yield encoder.write_batch(to_wire(batch, schema))
         yield encoder.finish()
 
     def readable(self) -> bool:
@@ -79,14 +87,13 @@ class _Feed(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer with the next bytes; 0 at the end."""
-        while not self._pending:
+        if not self._pending:
             try:
-                self._pending = memoryview(next(self._chunks))
-            except StopIteration:
-                return 0
+                self._pending = memoryview(self._next.result())
             except Exception as error:
                 self.error = error
                 raise
+            self._next = self._ahead.submit(next, self._chunks, b"")
         target = memoryview(buffer).cast("B")
         size = min(len(target), len(self._pending))
         target[:size] = self._pending[:size]
@@ -113,10 +120,9 @@ def copy_rows(
     Raises:
         Exception: whatever making the batches raised.
     """
-    feed = _Feed(batches, wire)
     names = ", ".join(wire.names)
     try:
-        with closing(batches), cursor(conn) as cur:
+        with closing(batches), _Feed(batches, wire) as feed, cursor(conn) as cur:
             cur.copy_expert(
                 f"copy {relation} ({names}) from stdin (format binary{', freeze' if frozen else ''})",
                 io.BufferedReader(feed, 1 << 20),

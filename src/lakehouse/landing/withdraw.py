@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from lakehouse.contract import Project
 from lakehouse.errors import LakehouseError
+from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.landing.manifest import (
     Manifest,
     ManifestFile,
     checked_partition_key,
     delivery_prefix,
+    manifest_key,
     read_manifest,
     write_manifest,
 )
@@ -67,9 +69,8 @@ def withdraw(homes: Homes, project: Project, source: str, partition_key: str) ->
     if not served.holds(wanted):
         write_manifest(client, bucket, wanted)
     # After the manifest: until then the delivery is whole.
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for entry in page.get("Contents", []):
-            if not entry["Key"].endswith("/_manifest.json"):
-                client.delete_object(Bucket=bucket, Key=entry["Key"])
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+    lake.delete_objects(homes, [f"s3://{bucket}/{k}" for k in keys - {manifest_key(source, partition_key)}])
     there = [f for f in served.files if f.bytes]
     return Withdrawal(source, partition_key, len(there), sum(f.rows or 0 for f in there))

@@ -66,6 +66,13 @@ def _is_touched(contract: Contract) -> str:
     )
 
 
+def worked_out(contract: Contract, reading: Reading) -> str:
+    """A condition on ``t`` (typed rows): their keys are worked out anew."""
+    if reading.all_keys:
+        return "true"
+    return f"exists (select 1 from touched as r where {matches('t', 'r', contract.key)})"
+
+
 def winners(session: Session, contract: Contract) -> None:
     """Make ``result`` of a single delivery: the rows that won their key."""
     names = ", ".join(c.name for c in contract.columns)
@@ -93,11 +100,7 @@ def say_versions(session: Session, inputs: Inputs, contract: Contract, reading: 
     columns = {c.name: c.type.sql for c in contract.columns}
     names = ", ".join([*columns, *LINEAGE])
     given = columns | {"_batch_id": "uuid", "_source_line": "bigint"}
-    touched = (
-        ""
-        if reading.all_keys
-        else f" and exists (select 1 from touched as r where {matches('t', 'r', contract.key)})"
-    )
+    touched = worked_out(contract, reading)
     if mode == "rebuild":
         session.files("main.known", [], given)
         initial = f"select {names}, date '{_BEGINNING}' as valid_from, false as is_deleted from known"
@@ -111,7 +114,7 @@ def say_versions(session: Session, inputs: Inputs, contract: Contract, reading: 
         )
         initial = (
             f"select {names}, valid_from, is_deleted from known as t "
-            f"where valid_from < {since} and coalesce(valid_to >= {since}, true){touched}"
+            f"where valid_from < {since} and coalesce(valid_to >= {since}, true) and {touched}"
         )
     else:
         # Where a delivery went, what is served may come from it: then older deliveries are read instead.
@@ -123,7 +126,7 @@ def say_versions(session: Session, inputs: Inputs, contract: Contract, reading: 
         session.files("main.known", [f.uri for f in trusted], given)
         initial = (
             f"select {names}, date '{_BEGINNING}' as valid_from, false as is_deleted from known as t "
-            f"where true{touched}"
+            f"where {touched}"
         )
     session.view("initial", initial)
     session.values("fulls", {"delivery": "date"}, [(date,) for date in reading.complete_dates])

@@ -94,11 +94,6 @@ class Reading:
     all_keys: bool
 
     @property
-    def changed(self) -> tuple[Delivered, ...]:
-        """The deliveries that came, or went."""
-        return tuple(d for d in self.deliveries if d.role != "served")
-
-    @property
     def present(self) -> tuple[Delivered, ...]:
         """The deliveries that count."""
         return tuple(d for d in self.deliveries if d.role != "gone")

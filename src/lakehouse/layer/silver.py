@@ -200,11 +200,7 @@ def _result(
         seen = f"select 1 from conformed as r where {matches('t', 'r', contract.key)}"
         return f"not exists ({seen})" if reading.complete_dates else None
     conformed.say_versions(session, inputs, contract, reading, publish.mode)
-    touched = (
-        "true"
-        if reading.all_keys
-        else f"exists (select 1 from touched as r where {matches('t', 'r', contract.key)})"
-    )
+    touched = conformed.worked_out(contract, reading)
     if not isinstance(table, History):
         conformed.current_rows(session, contract)
         return touched
