@@ -7,20 +7,63 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lakehouse.home.homes import Homes
     from lakehouse.home.settings import Settings
     from lakehouse.stack.state import StackState
 
 
-def stack_state() -> StackState:
+def stack_state(*, check: bool = True) -> StackState:
     """The state of the stack that was brought up.
 
     Raises:
-        StackError: there is none.
+        StackError: there is none, or (unless ``check`` is off) the environment names the servers of another one.
     """
     from lakehouse.stack import state
 
-    return state.required(state.StackHome.locate())
+    found = state.required(state.StackHome.locate())
+    if check:
+        refuse_mixture(found)
+    return found
+
+
+def refuse_mixture(state: StackState) -> None:
+    """See to it that files and rows are those of the stack whose Airflow is asked.
+
+    Raises:
+        StackError: the environment names homes of another stack, or of none that this one knows.
+    """
+    from lakehouse.errors import StackError
+    from lakehouse.home.settings import Settings
+    from lakehouse.stack.laptop import server_of
+    from lakehouse.stack.state import StackHome
+
+    server, mixed = server_of(state), dict[str, tuple[str, str]]()
+    own = {"LAKEHOUSE_PG_DSN": server.loader_dsn, "LAKEHOUSE_ANALYST_DSN": server.analyst_dsn}
+    for name, dsn in own.items():
+        given = os.environ.get(name)
+        if given and _address(given) != _address(dsn):
+            mixed[name] = _address(given), _address(dsn)
+    if os.environ.get("LAKEHOUSE_PG_DSN"):  # only then is the store taken from the environment too
+        given_store = Settings()
+        store = f"{given_store.s3_endpoint} bucket {given_store.bucket}"
+        if store != f"{state.store.url} bucket {state.bucket}":
+            mixed["AWS_ENDPOINT_URL"] = store, f"{state.store.url} bucket {state.bucket}"
+    if mixed:
+        told = "; ".join(f"{name} is {given}, here it is {own}" for name, (given, own) in mixed.items())
+        raise StackError(
+            f"The environment is that of another stack than {StackHome.locate().root}: {told}. Nothing was done.",
+            'For this stack: `eval "$(lakehouse env)"`. For the other: set LAKEHOUSE_HOME, or go to its checkout.',
+        )
+
+
+def _address(dsn: str) -> str:
+    """Where a DSN leads to, without user and password."""
+    from psycopg2.extensions import parse_dsn
+
+    parts = parse_dsn(dsn)
+    return f"{parts.get('host', '')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 
 
 def settings(state: StackState | None = None) -> Settings:
@@ -41,6 +84,21 @@ def settings(state: StackState | None = None) -> Settings:
             "region": state.store.region,
         }
     )
+
+
+def existing_folder(folder: Path | None, option: str) -> Path | None:
+    """The folder that a person has named, if any.
+
+    Raises:
+        LakehouseError: it does not exist, or is a file; names the option it came by.
+    """
+    from lakehouse.errors import LakehouseError
+
+    if folder is None or folder.expanduser().is_dir():
+        return folder and folder.expanduser()
+    if folder.expanduser().exists():
+        raise LakehouseError(f"{folder} is a file.", f"{option} wants the folder that it is in.")
+    raise LakehouseError(f"There is no folder {folder}.", f"Give {option} the folder with the files.")
 
 
 def open_homes(state: StackState | None = None) -> Homes:

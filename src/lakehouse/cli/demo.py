@@ -44,6 +44,7 @@ def demo() -> None:
 
     Example: `lakehouse demo`
     """
+    from lakehouse.cli.context import refuse_mixture
     from lakehouse.cli.land import land_source, summary
     from lakehouse.cli.progress import RichReporter, seconds
     from lakehouse.cli.run import report_failures, run_partitions, select
@@ -53,6 +54,7 @@ def demo() -> None:
     with RichReporter() as reporter:
         folders = {source: own_or_sample_files(source, reporter) for source in _OWN_FILES}
         state = bring_up(reporter)
+        refuse_mixture(state)
         for source, folder in folders.items():
             for line in summary(land_source(source, folder, None, reporter)):
                 reporter.note(line)
@@ -108,7 +110,8 @@ def own_or_sample_files(source: str, reporter: RichReporter) -> Path:
 
 
 def _end_screen(reporter: RichReporter, total: float) -> None:
-    from lakehouse.cli.sql import print_table, query_as_analyst
+    from lakehouse.cli.grid import print_table
+    from lakehouse.cli.sql import query_as_analyst
 
     console = reporter.console
     console.rule("Rows per layer", align="left")

@@ -1,4 +1,8 @@
-"""Follow partitions through a source's three DAGs, over Airflow's REST API."""
+"""Follow partitions through a source's three DAGs, over Airflow's REST API.
+
+Whether a layer has told its event is read off its task ``publish``: it succeeds with the event, and is skipped without.
+Airflow's own list of events cannot be asked: it answers 500 as long as a run that an event has made is queued.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,15 @@ from lakehouse.contract.model import LAYERS, Layer
 from lakehouse.errors import LakehouseError, StackError
 
 if TYPE_CHECKING:
-    from lakehouse.cli.progress import RichReporter
+    from lakehouse.cli.progress import Mark, RichReporter, Step
+    from lakehouse.cli.run_summary import Summary
     from lakehouse.stack.airflow_api import AirflowApi
 
 _POLL_SECONDS = 1.0
 #: How long a consumer may take to start after its event; the scheduler looks every few seconds.
 _EVENT_SECONDS = 180.0
+#: After this time without it: is its DAG paused?
+_PAUSED_SECONDS = 5.0
 #: Runs under way at a time: enough for every worker. A look costs a request for each of them, and people who
 #: interrupt are left with these only.
 _AT_ONCE = 8
@@ -44,12 +51,19 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the partitions. ``seconds`` is per layer, summed over runs."""
+    """What became of the partitions.
+
+    ``unchanged``: run through, but no layer had anything to do. ``skipped``: partition key → why nothing was run.
+    ``seconds`` is per layer, summed over runs; ``task_seconds`` per layer and task. ``summary``: what the ledger knows.
+    """
 
     partitions: list[str]
     unchanged: list[str]
+    skipped: dict[str, str]
     failures: list[Failure]
     seconds: dict[str, float]
+    task_seconds: dict[str, dict[str, float]]
+    summary: Summary | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -66,9 +80,22 @@ class _Partition:
     layer: int = 0
     #: When the previous layer's run ended; the next one's run is awaited from then on.
     waiting_from: float | None = None
-    started: bool = False
-    show: Callable[[str], None] = lambda _: None
+    #: A layer had something to do.
+    worked: bool = False
+    step: Step | None = None
     shown: ExitStack = field(default_factory=ExitStack)
+
+    def show(self, text: str) -> None:
+        """What is being done."""
+        if self.step:
+            self.step(text)
+
+    def end(self, mark: Mark, text: str) -> None:
+        """Close its line."""
+        if self.step:
+            self.step.mark = mark
+            self.step(text)
+        self.shown.close()
 
 
 class Follower:
@@ -82,12 +109,16 @@ class Follower:
         *,
         first: Layer = LAYERS[0],
         params: dict[str, Any] | None = None,
+        published: Callable[[str], str] = lambda _: "published",
     ) -> None:
-        """``first``: the layer whose DAG is triggered, with ``params``."""
+        """``first``: the layer whose DAG is triggered, with ``params``. ``published``: what the ledger says of a
+        partition that has come to its end."""
         self._api, self._source, self._reporter = api, source, reporter
-        self._first, self._params = LAYERS.index(first), params or {}
+        self._first, self._params, self._published = LAYERS.index(first), params or {}, published
         self._failures: list[Failure] = []
         self._unchanged: list[str] = []
+        self._skipped: dict[str, str] = {}
+        self._task_seconds: dict[str, dict[str, float]] = {layer: {} for layer in LAYERS}
         self._seconds: dict[str, float] = dict.fromkeys(LAYERS, 0.0)
 
     def wait_until_known(self) -> None:
@@ -120,8 +151,10 @@ class Follower:
                     time.sleep(_POLL_SECONDS * max(1.0, len(under_way) / 3))
         finally:
             for partition in under_way:
-                partition.shown.close()
-        return Outcome(keys, self._unchanged, self._failures, self._seconds)
+                partition.end("!", f"{LAYERS[partition.layer]} is not finished; it goes on in Airflow")
+        return Outcome(
+            keys, self._unchanged, self._skipped, self._failures, self._seconds, self._task_seconds
+        )
 
     def _dag(self, layer: str) -> str:
         return f"{self._source}_{layer}"
@@ -138,7 +171,9 @@ class Follower:
             "note": "lakehouse run",
         }
         run = self._api.call("POST", f"/dags/{dag}/dagRuns", json=body)
-        return _Partition(key, run["dag_run_id"], since, self._first)
+        partition = _Partition(key, run["dag_run_id"], since, self._first)
+        partition.step = partition.shown.enter_context(self._reporter.step(f"{self._source} {key}"))
+        return partition
 
     def _advance(self, partition: _Partition) -> bool:
         """Look at a partition once; True when it is done or has failed."""
@@ -150,52 +185,54 @@ class Follower:
             partition.run_id, partition.waiting_from = run_id, None
         run = self._api.call("GET", f"/dags/{self._dag(layer)}/dagRuns/{partition.run_id}")
         if run["state"] == "queued":
+            partition.show(f"{layer}: queued")
             return False
         tasks = list(
             self._api.pages(
                 f"/dags/{self._dag(layer)}/dagRuns/{partition.run_id}/taskInstances", "task_instances"
             )
         )
-        self._show(partition, layer, tasks)
         if run["state"] not in ("success", "failed"):
+            partition.show(_at_work(layer, tasks))
             return False
-        self._seconds[layer] += float(run["duration"] or 0.0)
+        self._count_seconds(layer, run, tasks)
         if run["state"] == "failed":
-            self._failures.append(self._failure(partition, layer, tasks))
-            partition.shown.close()
+            failure = self._failure(partition, layer, tasks)
+            self._failures.append(failure)
+            partition.end(
+                "✗", f"{layer} {'blocked by' if failure.task_id == 'gate' else 'failed in'} {failure.task_id}"
+            )
             return True
-        return self._to_next_layer(partition)
+        return self._to_next_layer(partition, {task["task_id"]: str(task["state"]) for task in tasks})
 
-    def _to_next_layer(self, partition: _Partition) -> bool:
-        producer = self._dag(LAYERS[partition.layer])
-        done = LAYERS[partition.layer] == LAYERS[-1]
-        if not done:
+    def _count_seconds(self, layer: str, run: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
+        self._seconds[layer] += float(run["duration"] or 0.0)
+        spent = self._task_seconds[layer]
+        for task in tasks:
+            if task["duration"]:
+                spent[task["task_id"]] = spent.get(task["task_id"], 0.0) + float(task["duration"])
+
+    def _to_next_layer(self, partition: _Partition, states: dict[str, str]) -> bool:
+        """Go on after a run that ended well; True when that was the partition's last."""
+        layer = LAYERS[partition.layer]
+        partition.worked = partition.worked or states.get("gate") == "success"
+        if states.get("publish") != "success":
+            undelivered = states.get("wait_for_delivery") == "skipped"
+            why = "no delivery" if undelivered else f"{layer} has never published anything of it"
+            self._skipped[partition.key] = why
+            partition.end("·", f"skipped: {why}")
+            return True
+        if layer != LAYERS[-1]:
             partition.layer += 1
-            if not self._emitted(producer, partition):
-                partition.show("nothing new, nothing changed")
-                self._unchanged.append(partition.key)
-                done = True
-        if done:
-            partition.shown.close()
-            return True
-        partition.waiting_from = time.monotonic()
-        return False
-
-    def _emitted(self, producer: str, partition: _Partition) -> bool:
-        """Whether the layer before has published something: it emits its event after the COMMIT, else none.
-
-        Airflow 3.3 cannot tell an event whose consumer is queued, so the consumer is looked for first, and again
-        where it came in between.
-        """
-        if self._next_run(partition):
-            return True
-        named = {"source_dag_id": producer, "source_run_id": partition.run_id}
-        try:
-            return bool(self._api.call("GET", "/assets/events", params=named)["total_entries"])
-        except LakehouseError:
-            if self._next_run(partition):
-                return True
-            raise
+            partition.waiting_from = time.monotonic()
+            return False
+        said = self._published(partition.key)
+        if partition.worked:
+            partition.end("✓", said)
+        else:
+            self._unchanged.append(partition.key)
+            partition.end("·", f"nothing to do: {said}")
+        return True
 
     def _next_run(self, partition: _Partition) -> str | None:
         """The run of the layer at hand that took up the partition's event (events may be coalesced)."""
@@ -209,24 +246,21 @@ class Follower:
 
     def _gave_up_waiting(self, partition: _Partition) -> bool:
         layer = LAYERS[partition.layer]
+        dag, waited = self._dag(layer), time.monotonic() - (partition.waiting_from or 0.0)
         partition.show(f"{layer}: waiting for its run")
-        waited = time.monotonic() - (partition.waiting_from or 0.0)
-        if waited < _EVENT_SECONDS:
+        if waited < _PAUSED_SECONDS:
             return False
-        message = f"No run took up the event within {_EVENT_SECONDS:.0f} s; is the DAG paused in Airflow?"
-        self._failures.append(Failure(partition.key, self._dag(layer), "(none)", message))
-        partition.shown.close()
+        if self._api.call("GET", f"/dags/{dag}")["is_paused"]:
+            message = (
+                f"{dag} is paused in Airflow, and the event waits for it. Unpause it; it runs by itself then."
+            )
+        elif waited < _EVENT_SECONDS:
+            return False
+        else:
+            message = f"No run took up the event within {_EVENT_SECONDS:.0f} s; look at {dag} in Airflow."
+        self._failures.append(Failure(partition.key, dag, "(none)", message))
+        partition.end("!", f"{layer} has not begun")
         return True
-
-    def _show(self, partition: _Partition, layer: str, tasks: list[dict[str, Any]]) -> None:
-        if not partition.started:
-            partition.started = True
-            step = self._reporter.step(f"{self._source} {partition.key}")
-            partition.show = partition.shown.enter_context(step)
-        running = [_label(task) for task in tasks if task["state"] == "running"]
-        done = sum(task["state"] in ("success", "skipped") for task in tasks)
-        names = ", ".join(running[:3]) + (" …" if len(running) > 3 else "")
-        partition.show(f"{layer} {done}/{len(tasks)} {names}".rstrip())
 
     def _failure(self, partition: _Partition, layer: str, tasks: list[dict[str, Any]]) -> Failure:
         dag = self._dag(layer)
@@ -263,6 +297,17 @@ def last_error(entries: list[Any]) -> str:
         if isinstance(entry, dict) and entry.get("level") in ("error", "critical")
     ]
     return "\n".join(errors[-1:] or lines[-10:])
+
+
+def _at_work(layer: str, tasks: list[dict[str, Any]]) -> str:
+    """``silver 3/14 stage.olist_orders``: how many tasks have ended, and those that have not but began."""
+    done = sum(task["state"] in ("success", "skipped") for task in tasks)
+    begun = [_label(task) for task in tasks if task["state"] == "running"]
+    begun += [f"{_label(task)} (again soon)" for task in tasks if task["state"] == "up_for_retry"]
+    begun += [
+        f"{_label(task)} (waiting)" for task in tasks if task["state"] in ("deferred", "up_for_reschedule")
+    ]
+    return f"{layer} {done}/{len(tasks)} {', '.join(begun[:3])}{' …' if len(begun) > 3 else ''}".rstrip()
 
 
 def _label(task: dict[str, Any]) -> str:

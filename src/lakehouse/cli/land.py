@@ -73,13 +73,13 @@ def land_source(
     allow_shrink: bool = False,
 ) -> list[LandingReport]:
     """Land a source's files and show what is being done."""
-    from lakehouse.cli.context import open_homes
+    from lakehouse.cli.context import existing_folder, open_homes
     from lakehouse.contract import Project
     from lakehouse.landing.deliver import land as deliver
 
     project = Project.load()
     project.tables(source)  # an unknown source is named before anything else
-    folder = folder or project.root / "data" / "raw" / source
+    folder = existing_folder(folder, "--from") or project.root / "data" / "raw" / source
     homes = open_homes()
     with reporter.step(f"Landing {source}") as detail:
 

@@ -2,31 +2,85 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from json import dumps
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from lakehouse.cli import bench, demo, generate, land, replay, run, sql, stack, status, withdraw
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, StackError
 
 
 class _ErrorsForPeople(TyperGroup):
-    """Prints what went wrong and what to do next; exit code 1. A traceback would help nobody here."""
+    """Prints what went wrong and what to do next; exit code 1. A traceback would help nobody here.
+
+    Where JSON was asked for, the error is JSON too, on standard output: ``{"error": {"kind", "message", "hint"}}``.
+    """
 
     def invoke(self, ctx: Any) -> Any:
+        as_json = _wants_json(ctx.args)
         try:
             return super().invoke(ctx)
         except LakehouseError as error:
-            typer.secho(error.message, fg="red", err=True)
-            if error.hint:
-                typer.secho(f"→ {error.hint}", fg="cyan", err=True)
+            _tell(error, as_json=as_json)
             raise typer.Exit(1) from error
+        except TyperException as error:
+            if not as_json:
+                raise
+            _print_json("UsageError", error.format_message(), "")
+            raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            typer.secho(
-                "Interrupted. The same command continues where this one stopped.", fg="yellow", err=True
-            )
+            message = "Interrupted. The same command continues where this one stopped."
+            if as_json:
+                _print_json("Interrupted", message, "")
+            else:
+                typer.secho(message, fg="yellow", err=True)
             raise typer.Exit(130) from error
+        except Exception as error:
+            down = _unreachable(error)
+            if down is None:
+                raise
+            _tell(down, as_json=as_json)
+            raise typer.Exit(1) from error
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    return (
+        "--json" in arguments or "--format=json" in arguments or ("--format", "json") in pairwise(arguments)
+    )
+
+
+def _tell(error: LakehouseError, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(type(error).__name__, error.message, error.hint)
+        return
+    typer.secho(error.message, fg="red", err=True)
+    if error.hint:
+        typer.secho(f"→ {error.hint}", fg="cyan", err=True)
+
+
+def _print_json(kind: str, message: str, hint: str) -> None:
+    typer.echo(
+        dumps({"error": {"kind": kind, "message": message, "hint": hint}}, ensure_ascii=False, indent=2)
+    )
+
+
+def _unreachable(error: Exception) -> LakehouseError | None:
+    """What to say when a server does not answer; None when the error is another one.
+
+    Judged by names of classes: whoever raised one has imported its library, and ``--help`` need not.
+    """
+    names = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
+    if ("sqlalchemy", "OperationalError") in names:
+        what = f"The warehouse does not answer: {str(error.__cause__ or error).strip()}"
+    elif ("botocore", "ConnectionError") in names or ("botocore", "HTTPClientError") in names:
+        what = f"The object store does not answer: {error}"
+    else:
+        return None
+    return StackError(what, "`lakehouse status` shows what is down; `lakehouse up` starts it.")
 
 
 app = typer.Typer(

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Literal, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from rich.progress import Task as ProgressTask
 from rich.text import Text
@@ -17,6 +17,10 @@ from rich.text import Text
 _STILL_SECONDS = 20.0
 #: On a terminal: so many lines are kept live.
 _LIVE_LINES = 20
+
+#: How a step ended: done, failed, left out, not finished.
+Mark = Literal["✓", "✗", "·", "!"]
+_COLORS: dict[str, str] = {"✓": "green", "✗": "red", "·": "dim", "!": "yellow"}
 
 
 def seconds(value: float) -> str:
@@ -38,6 +42,26 @@ class _Elapsed(TextColumn):
         )
 
 
+class _Mark(SpinnerColumn):
+    """Turns while a step is at work, then shows how it ended."""
+
+    def render(self, task: ProgressTask) -> RenderableType:
+        mark = str(task.fields["mark"])
+        return Text(mark, _COLORS[mark]) if task.finished else super().render(task)
+
+
+class Step:
+    """A step at work. Called with a text, it shows that beside its name; ``mark`` is how it will have ended."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self.mark: Mark = "✓"
+
+    def __call__(self, text: str) -> None:
+        """Show ``text`` beside the step's name, in place of what is there."""
+        self._show(text)
+
+
 class RichReporter:
     """Steps, notes and warnings for a person. Steps may run beside each other."""
 
@@ -45,9 +69,9 @@ class RichReporter:
         self.console = console or Console(stderr=True)
         self.seconds: dict[str, float] = {}
         self._progress = Progress(
-            SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
-            TextColumn("[dim]{task.fields[detail]}"),
+            _Mark(),
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
             _Elapsed(),
             console=self.console,
         )
@@ -64,24 +88,26 @@ class RichReporter:
             self._progress.stop()
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Show a step until it ends; a failed one is marked."""
+    def step(self, name: str) -> Iterator[Step]:
+        """Show a step until it ends: by its mark, or by an exception, which is a failure."""
         started = time.monotonic()
-        with self._live_step(name) if self._live else self._logged_step(name) as detail:
-            yield detail
+        with self._live_step(name) if self._live else self._logged_step(name) as step:
+            try:
+                yield step
+            except BaseException as error:
+                step.mark = "!" if isinstance(error, KeyboardInterrupt) else "✗"
+                raise
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
     @contextmanager
-    def _live_step(self, name: str) -> Iterator[Callable[[str], None]]:
-        task: TaskID = self._progress.add_task(name, total=1, detail="")
+    def _live_step(self, name: str) -> Iterator[Step]:
+        task: TaskID = self._progress.add_task(name, total=1, detail="", mark="✓")
+        step = Step(lambda text: self._progress.update(task, detail=text))
         try:
-            yield lambda text: self._progress.update(task, detail=text)
-        except BaseException:
-            self._progress.update(task, description=f"[red]✗ {name}")
-            self._progress.stop_task(task)
-            raise
-        self._progress.update(task, completed=1)
-        self._scroll_up()
+            yield step
+        finally:
+            self._progress.update(task, completed=1, mark=step.mark)
+            self._scroll_up()
 
     def _scroll_up(self) -> None:
         """Let the first finished lines become text above the live ones, which must all fit on the screen."""
@@ -92,7 +118,7 @@ class RichReporter:
                 self._progress.remove_task(task.id)
 
     @contextmanager
-    def _logged_step(self, name: str) -> Iterator[Callable[[str], None]]:
+    def _logged_step(self, name: str) -> Iterator[Step]:
         started, current, finished = time.monotonic(), [""], threading.Event()
 
         def remind() -> None:
@@ -103,13 +129,12 @@ class RichReporter:
             current[0] = text
 
         threading.Thread(target=remind, daemon=True).start()
-        mark = "✗"
+        step = Step(detail)
         try:
-            yield detail
-            mark = "✓"
+            yield step
         finally:
             finished.set()
-            self._line(f"{mark} {name} {current[0]} {seconds(time.monotonic() - started)}")
+            self._line(f"{step.mark} {name} {current[0]} {seconds(time.monotonic() - started)}")
 
     def note(self, text: str) -> None:
         """Something to know."""

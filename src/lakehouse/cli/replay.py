@@ -64,11 +64,15 @@ def replay(
     """
     from json import dumps
 
+    from lakehouse.cli.context import existing_folder, stack_state
     from lakehouse.cli.progress import RichReporter
-    from lakehouse.cli.run import report_failures
+    from lakehouse.cli.run import dates, report
 
     _check_source(source)
-    days = _day(first), _day(last)
+    days = dates(first, last)
+    files = existing_folder(files, "--files")
+    if not land_only:
+        stack_state()  # there must be an Airflow of these homes
     with RichReporter() as reporter:
         reports = _land(step, *days, files, reporter, allow_shrink=allow_shrink)
         for line in _summary(reports):
@@ -76,9 +80,8 @@ def replay(
         outcome = None if land_only else _run([report.partition_key for report in reports], reporter)
     if json:
         typer.echo(dumps(_as_json(reports, outcome), indent=2))
-    if outcome and outcome.failures:
-        report_failures(outcome)
-        raise typer.Exit(1)
+    if outcome:
+        report(outcome, as_json=json)
 
 
 def _check_source(source: str) -> None:
@@ -92,14 +95,6 @@ def _check_source(source: str) -> None:
             f"{source} is not replayed: its files are split into one delivery per day when they are landed.",
             f"Run `lakehouse land {source}`.",
         )
-
-
-def _day(value: str | None) -> date | None:
-    from datetime import date
-
-    from lakehouse.cli.run import parsed_date
-
-    return date.fromisoformat(parsed_date(value)) if value is not None else None
 
 
 def _land(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lakehouse.cli.follow import Outcome
     from lakehouse.cli.progress import RichReporter
     from lakehouse.contract import Project
@@ -46,10 +48,13 @@ def run(
     """
     from json import dumps
 
+    from lakehouse.cli.context import stack_state
     from lakehouse.cli.progress import RichReporter
 
     if reconform and (first or last):
         raise typer.BadParameter("--reconform judges all days; leave out --from and --to.")
+    dates(first, last)
+    stack_state()  # there must be an Airflow, and of the homes that are looked at
     with RichReporter() as reporter:
         selected = _newest(source) if reconform else select(source, first, last)
         for note in selected.notes(source):
@@ -59,8 +64,20 @@ def run(
         )
     if json:
         told = outcome.as_json() if outcome else {"partitions": [], "failures": []}
-        typer.echo(dumps(told | {"blocked": selected.blocked}, indent=2))
-    if outcome and outcome.failures:
+        left = {"blocked": selected.blocked, "without_delivery": selected.undelivered}
+        typer.echo(dumps(told | left, indent=2))
+    if outcome:
+        report(outcome, as_json=json)
+
+
+def report(outcome: Outcome, *, as_json: bool = False) -> None:
+    """Print what a run did, table by table (JSON has told it already), and what failed; then the exit code is 1."""
+    from lakehouse.cli.grid import output_console
+    from lakehouse.cli.run_summary import print_summary
+
+    if outcome.summary and not as_json:
+        print_summary(outcome.summary, outcome, output_console())
+    if outcome.failures:
         report_failures(outcome)
         raise typer.Exit(1)
 
@@ -75,27 +92,49 @@ def report_failures(outcome: Outcome) -> None:
 def run_partitions(
     source: str, keys: list[str], reporter: RichReporter, *, reconform: bool = False
 ) -> Outcome:
-    """Trigger the partitions and follow each to gold; with ``reconform`` from silver on."""
-    from lakehouse.cli.context import stack_state
-    from lakehouse.cli.follow import Follower
-    from lakehouse.stack.laptop import open_airflow
+    """Trigger the partitions and follow each to gold; with ``reconform`` from silver on. Sums up what the ledger says.
 
-    with open_airflow(stack_state()) as api:
-        follower = (
-            Follower(api, source, reporter, first="silver", params={"reconform": True})
-            if reconform
-            else Follower(api, source, reporter)
-        )
-        follower.wait_until_known()
-        return follower.run(keys)
+    Raises:
+        StackError: the environment names another stack than the one whose Airflow would be asked.
+    """
+    from lakehouse.cli import run_summary
+    from lakehouse.cli.context import open_homes, stack_state
+    from lakehouse.cli.follow import Follower
+    from lakehouse.contract.model import Layer
+    from lakehouse.stack.laptop import airflow_url, open_airflow
+
+    state, homes = stack_state(), open_homes()
+    first: Layer = "silver" if reconform else "bronze"
+
+    def published(key: str) -> str:
+        with homes.engine.connect() as conn:
+            return run_summary.published(conn, source, key)
+
+    try:
+        with homes.engine.connect() as conn:
+            since = run_summary.now(conn)
+        with open_airflow(state) as api:
+            params = {"reconform": True} if reconform else {}
+            follower = Follower(api, source, reporter, first=first, params=params, published=published)
+            follower.wait_until_known()
+            outcome = follower.run(keys)
+        with homes.engine.connect() as conn:
+            summary = run_summary.summarise(conn, source, outcome, since, airflow_url(state))
+    finally:
+        homes.engine.dispose()
+    return replace(outcome, summary=summary)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The partitions to run, oldest first, and those that are left alone: partition key → the layer that blocks it."""
+    """The partitions to run, oldest first, and those that are left alone: partition key → the layer that blocks it.
+
+    ``undelivered``: days that were asked for, between others, for which nothing is landed.
+    """
 
     keys: list[str]
     blocked: dict[str, str] = field(default_factory=dict)
+    undelivered: list[str] = field(default_factory=list)
 
     def notes(self, source: str) -> list[str]:
         """What a person should know before the run begins."""
@@ -106,6 +145,11 @@ class Selection:
                 f"Left alone, because a gate has blocked them: {days}. `lakehouse status` says why; "
                 f"`lakehouse run {source} --from DATE` runs one again."
             )
+        if self.undelivered:
+            days = ", ".join(self.undelivered[:_NAMED_DAYS]) + (
+                " …" if self.undelivered[_NAMED_DAYS:] else ""
+            )
+            notes.append(f"{len(self.undelivered)} days skipped: no delivery ({days}).")
         if not self.keys:
             others = "Every other" if self.blocked else "Every"
             notes.append(f"{others} landed delivery of {source} is in gold. Run it again with --from DATE.")
@@ -123,7 +167,7 @@ def select(source: str, first: str | None, last: str | None) -> Selection:
     from lakehouse.errors import LakehouseError
     from lakehouse.landing.manifest import list_deliveries
 
-    low, high = _dates(first, last)
+    given = [day.isoformat() for day in dates(first, last) if day]
     project = Project.load()
     project.tables(source)  # names an unknown source
     homes = open_homes()
@@ -131,15 +175,17 @@ def select(source: str, first: str | None, last: str | None) -> Selection:
         landed = list_deliveries(homes.s3_client(), homes.bucket, source)
         if not landed:
             raise LakehouseError(f"Nothing of {source} is landed.", f"Run `lakehouse land {source}` first.")
-        if not low:
+        if not given:
             return to_do(homes, project, source, landed)
+        low, high = given[0], given[-1]
         keys = [key for key in landed if low <= key <= high]
         if not keys:
             raise LakehouseError(
-                f"No delivery of {source} between {low} and {high}.",
+                f"No delivery of {source} "
+                + (f"for {low}." if low == high else f"between {low} and {high}."),
                 f"Landed: {min(landed)} … {max(landed)} ({len(landed)}).",
             )
-        return Selection(keys)
+        return Selection(keys, undelivered=_days_without(landed, low, high))
     finally:
         homes.engine.dispose()
 
@@ -168,6 +214,15 @@ def _newest(source: str) -> Selection:
     return Selection([key])
 
 
+def _days_without(landed: Iterable[str], low: str, high: str) -> list[str]:
+    """Days from ``low`` to ``high`` that are not among the landed ones."""
+    first, known = date.fromisoformat(low), set(landed)
+    days = (first + timedelta(days=n) for n in range((date.fromisoformat(high) - first).days + 1))
+    return [day.isoformat() for day in days if day.isoformat() not in known]
+
+
+#: More days are counted only.
+_NAMED_DAYS = 5
 _NEWEST = """
 SELECT max(partition_key)::text FROM ops.batch
 WHERE source = :s AND bronze_publish_id IS NOT NULL AND superseded_by IS NULL
@@ -244,11 +299,18 @@ def _landed_again(homes: Homes, project: Project, source: str, keys: dict[str, b
     }
 
 
-def _dates(first: str | None, last: str | None) -> tuple[str, str]:
-    """First and last date, checked; empty when none was given."""
-    if first is None and last is None:
-        return "", ""
-    return parsed_date(first or last or ""), parsed_date(last or first or "")
+def dates(first: str | None, last: str | None) -> tuple[date | None, date | None]:
+    """First and last day as dates.
+
+    Raises:
+        LakehouseError: one is no date, or they are the wrong way round.
+    """
+    from lakehouse.errors import LakehouseError
+
+    low, high = (date.fromisoformat(parsed_date(day)) if day is not None else None for day in (first, last))
+    if low and high and low > high:
+        raise LakehouseError(f"--from {low} is later than --to {high}.", "Exchange them.")
+    return low, high
 
 
 def parsed_date(value: str) -> str:

@@ -107,7 +107,7 @@ def env(
 
     from lakehouse.cli.context import export_lines, exports, stack_state
 
-    variables = exports(stack_state())
+    variables = exports(stack_state(check=False))
     typer.echo(dumps(variables, indent=2) if json else export_lines(variables))
 
 
@@ -133,5 +133,8 @@ def logs(
         return
     if service not in known:
         raise StackError(f"There is no log of `{service}`.", f"Known: {', '.join(known) or 'none yet'}.")
+    path = log_file(home, service)
+    if not path.stat().st_size and not follow:
+        typer.echo(f"The log of {service} is empty: {path}", err=True)
     arguments = ["-n", str(lines), *(["-F"] if follow else [])]
-    subprocess.run(["tail", *arguments, str(log_file(home, service))], check=False)
+    subprocess.run(["tail", *arguments, str(path)], check=False)

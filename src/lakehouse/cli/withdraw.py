@@ -34,14 +34,16 @@ def withdraw(
     from dataclasses import asdict
     from json import dumps
 
-    from lakehouse.cli.context import open_homes
+    from lakehouse.cli.context import open_homes, stack_state
     from lakehouse.cli.progress import RichReporter
-    from lakehouse.cli.run import report_failures, run_partitions
+    from lakehouse.cli.run import report, run_partitions
     from lakehouse.contract import Project
     from lakehouse.landing.withdraw import withdraw as take_back
 
     project = Project.load()
     project.tables(source)  # names an unknown source
+    if not land_only:
+        stack_state()  # there must be an Airflow to tell, and of these homes, before anything goes
     with RichReporter() as reporter:
         homes = open_homes()
         try:
@@ -52,6 +54,5 @@ def withdraw(
         outcome = None if land_only else run_partitions(source, [date], reporter)
     if json:
         typer.echo(dumps(asdict(done) | (outcome.as_json() if outcome else {}), indent=2))
-    if outcome and outcome.failures:
-        report_failures(outcome)
-        raise typer.Exit(1)
+    if outcome:
+        report(outcome, as_json=json)
