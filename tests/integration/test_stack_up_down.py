@@ -219,3 +219,20 @@ def test_two_homes_run_side_by_side(home: StackHome, server_folder: Path) -> Non
         assert query(home, "SELECT 1") == [(1,)]
     finally:
         laptop.delete(other, Notes())
+
+
+def test_the_guard_restores_a_role_that_changed_itself_while_the_stack_runs(home: StackHome) -> None:
+    state = up(home)
+    dsn = laptop.server_of(state).analyst_dsn
+    connection = psycopg2.connect(dsn)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("alter role lakehouse_analyst password 'mine now'")
+    connection.close()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            psycopg2.connect(dsn).close()
+            break
+        except psycopg2.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)

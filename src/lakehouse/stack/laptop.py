@@ -17,7 +17,7 @@ from typing import Protocol
 import psutil
 
 from lakehouse.errors import StackError
-from lakehouse.stack import airflow, minio, postgres, processes, s3
+from lakehouse.stack import airflow, minio, postgres, processes, roles, s3
 from lakehouse.stack import state as memory
 from lakehouse.stack.airflow_api import AirflowApi
 from lakehouse.stack.claims import claim_ports
@@ -26,7 +26,7 @@ from lakehouse.stack.postgres import PostgresServer
 from lakehouse.stack.state import DEFAULT_PORTS, S3Endpoint, StackHome, StackState
 from lakehouse.stack.supervisor import Program, Supervisor, render
 
-POSTGRES, STORE = "postgres", "s3"
+POSTGRES, STORE, GUARD = "postgres", "s3", "guard"
 
 
 class Reporter(Protocol):
@@ -156,6 +156,7 @@ def _programs(home: StackHome, state: StackState) -> list[Program]:
             stop_seconds=30,
             user=place.account.name if place.account else None,
         ),
+        Program(GUARD, GUARD, ["/bin/sh", str(_guard_script(home))], priority=15),
         # Which store it is turns out later: MinIO may still have to be built.
         Program(STORE, STORE, ["/bin/sh", str(_store_script(home))], priority=20),
         *airflow.programs(home, state),
@@ -215,6 +216,11 @@ def _bring_up_postgres(
         postgres.wait_until_ready(server.superuser_dsn, timeout=60)
         postgres.create_roles(server)
         postgres.create_database(server, postgres.WAREHOUSE_DATABASE, postgres.LOADER)
+        memory.write_private(
+            _guard_script(home),
+            roles.guard_script(place.binaries / "psql", server.port, server.passwords[roles.GUARD]),
+        )
+        _start(home, state, GUARD)
 
 
 def _bring_up_airflow(home: StackHome, state: StackState, server: PostgresServer, reporter: Reporter) -> None:
@@ -278,6 +284,10 @@ def _resolve_store(
         kind, command = "moto", s3.moto_command(state.ports[STORE])
     memory.write_private(_store_script(home), f"exec {shlex.join(command)}\n")
     return replace(state, s3=replace(state.s3, kind=kind))
+
+
+def _guard_script(home: StackHome) -> Path:
+    return home.run / "guard.sh"
 
 
 def _store_script(home: StackHome) -> Path:

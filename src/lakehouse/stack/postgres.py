@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import secrets
 import shutil
 import subprocess
 import threading
@@ -17,14 +16,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lakehouse.errors import StackError
+from lakehouse.stack import roles
 from lakehouse.stack.account import Account, postgres_account
 from lakehouse.stack.network import LOOPBACK, any_free_port
 from lakehouse.stack.tether import Tethered, start_tethered
 
-SUPERUSER = "postgres"
-LOADER = "lakehouse_loader"
-ANALYST = "lakehouse_analyst"
-AIRFLOW = "airflow"
+SUPERUSER, LOADER, ANALYST, AIRFLOW = roles.SUPERUSER, roles.LOADER, roles.ANALYST, roles.AIRFLOW
 WAREHOUSE_DATABASE = "lakehouse"
 AIRFLOW_DATABASE = "airflow"
 
@@ -134,11 +131,6 @@ class PostgresServer:
         """Stop a server that `start_postgres` started."""
         if self.tethered:
             self.tethered.stop()
-
-
-def new_passwords() -> dict[str, str]:
-    """A fresh password for every role; URL-safe, so that DSNs need no quoting."""
-    return {role: secrets.token_urlsafe(24) for role in (SUPERUSER, LOADER, ANALYST, AIRFLOW)}
 
 
 def wheel_install() -> Path:
@@ -305,26 +297,18 @@ def fetch_names(dsn: str, query: str) -> set[str]:
 
 
 def create_roles(server: PostgresServer) -> None:
-    """Create the login roles, or set their passwords to the stack's when they exist."""
-    existing = fetch_names(server.superuser_dsn, "SELECT rolname FROM pg_roles")
-    execute(
-        server.superuser_dsn,
-        [
-            f"{'ALTER' if role in existing else 'CREATE'} ROLE {role} LOGIN PASSWORD '{password}'"
-            for role, password in server.passwords.items()
-            if role != SUPERUSER
-        ],
-    )
+    """Create the login roles, or restore them to their definition, their passwords to the stack's."""
+    roles.restore_roles(server.superuser_dsn, server.passwords)
 
 
 def create_database(server: PostgresServer, name: str, owner: str) -> None:
     """Create a database that nobody but its owner (and whom the owner lets in) can connect to; idempotent."""
     if name not in fetch_names(server.superuser_dsn, "SELECT datname FROM pg_database"):
         execute(server.superuser_dsn, [f'CREATE DATABASE "{name}" OWNER {owner}'])
-    grants = [f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC']
     if owner == LOADER:
-        grants.append(f'GRANT CONNECT ON DATABASE "{name}" TO {ANALYST}')
-    execute(server.superuser_dsn, grants)
+        roles.close_warehouse(server.dsn(SUPERUSER, name))
+    else:
+        execute(server.superuser_dsn, [f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC'])
 
 
 def drop_database(server: PostgresServer, name: str) -> None:
@@ -339,7 +323,7 @@ def start_postgres(home: Path, port: int | None = None, *, throwaway: bool = Tru
 
     The laptop stack itself runs the same place and command under the supervisor.
     """
-    place, passwords = place_for(home), new_passwords()
+    place, passwords = place_for(home), roles.new_passwords()
     if place.initialised:
         raise StackError(f"{home} already holds a Postgres.", "Give every test server its own folder.")
     initialise(place, passwords[SUPERUSER])

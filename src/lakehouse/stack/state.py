@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import StackError
-from lakehouse.stack.postgres import new_passwords
+from lakehouse.stack.roles import new_passwords
 
 #: Familiar ports first; a busy one is replaced by the next free one.
 DEFAULT_PORTS = {"postgres": 5432, "s3": 9000, "airflow": 8080, "supervisor": 9010}
@@ -142,7 +142,10 @@ def load(home: StackHome) -> StackState | None:
     try:
         stored = json.loads(path.read_text())
         s3 = stored.pop("s3", None)
-        return StackState(**{**_fresh_secrets(), **stored}, s3=S3Endpoint(**s3) if s3 else None)
+        fresh = _fresh_secrets()
+        # Of roles that a later version has added.
+        stored["passwords"] = fresh["passwords"] | stored["passwords"]
+        return StackState(**{**fresh, **stored}, s3=S3Endpoint(**s3) if s3 else None)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
