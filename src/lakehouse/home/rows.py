@@ -78,7 +78,9 @@ class _Feed(io.RawIOBase):
         for batch in batches:
             if batch.num_rows:
                 self.rows += batch.num_rows
-                yield encoder.write_batch(to_wire(batch, schema))
+                # The encoder keeps small batches for later; nothing at all would mean the end to whoever reads.
+                if chunk := encoder.write_batch(to_wire(batch, schema)):
+                    yield chunk
         yield encoder.finish()
 
     def readable(self) -> bool:
