@@ -14,10 +14,10 @@ from lakehouse.orchestrate.manual import RUNBOOKS
 from lakehouse.orchestrate.pools import POOLS
 
 LAYERS = ("bronze", "silver", "gold")
-SOURCES = ("avazu", "olist")
+PROJECT = Project.load()
+SOURCES = PROJECT.sources
 EVERY = [f"{source}_{layer}" for source in SOURCES for layer in LAYERS]
 CATCH_UPS = [f"{source}_catch_up" for source in SOURCES]
-PROJECT = Project.load()
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,7 +28,6 @@ def _parts(dag_id: str) -> tuple[str, Any]:
 
 def test_every_source_has_its_dags_and_there_are_no_others(dags: dict[str, DAG]) -> None:
     assert sorted(dags) == sorted(EVERY + CATCH_UPS)
-    assert set(PROJECT.sources) == set(SOURCES)
 
 
 @pytest.mark.parametrize("dag_id", EVERY)

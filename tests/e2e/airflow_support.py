@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lakehouse.stack import laptop
@@ -39,6 +40,16 @@ class Orchestra:
     state: StackState
     api: AirflowApi
     lakehouse: Lakehouse
+
+    @property
+    def project(self) -> Path:
+        """The copy of the checkout that the stack serves."""
+        return self.lakehouse.project.root
+
+    def environment(self) -> dict[str, str]:
+        """For commands that are to work on this stack and its project."""
+        places = {"LAKEHOUSE_HOME": str(self.home.root), "LAKEHOUSE_PROJECT": str(self.project)}
+        return os.environ | places
 
     def trigger(self, dag: str, key: str | None, conf: Json | None = None) -> str:
         """Trigger through REST, as the UI's form does. Returns the run's id."""

@@ -13,6 +13,7 @@ from lakehouse.orchestrate.pools import POOLS
 from lakehouse.stack import laptop
 
 from ..integration.stack_support import Notes, new_home
+from ..support.followed import copy_checkout
 from ..support.lakehouse import Lakehouse
 from .airflow_support import Orchestra, wait_for
 
@@ -23,11 +24,16 @@ DAGS = [
 
 @pytest.fixture(scope="session")
 def orchestra(server_folder: Path) -> Iterator[Orchestra]:
-    """Postgres, MinIO and Airflow (scheduler, DAG processor, triggerer, API server) on ports of their own."""
-    home = new_home(server_folder / "home-e2e")
+    """Postgres, MinIO and Airflow (scheduler, DAG processor, triggerer, API server) on ports of their own.
+
+    They serve a copy of the project, to which a test may add.
+    """
+    home, project = new_home(server_folder / "home-e2e"), copy_checkout(server_folder / "project")
     try:
-        state = laptop.up(home, Notes(), prepare=prepare_homes, pools=POOLS)
-        lakehouse = Lakehouse(open_homes(state), Project.load(), server_folder / "files")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LAKEHOUSE_PROJECT", str(project))
+            state = laptop.up(home, Notes(), prepare=prepare_homes, pools=POOLS)
+        lakehouse = Lakehouse(open_homes(state), Project.load(project), server_folder / "files")
         with laptop.open_airflow(state) as api:
             wait_for(lambda: all(api.exists(f"/dags/{dag}") for dag in DAGS), why="the DAGs")
             yield Orchestra(home, state, api, lakehouse)

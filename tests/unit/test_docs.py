@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+
+from lakehouse.cli.adr import new_page
+from lakehouse.cli.generate import reference_pages
+from lakehouse.contract import Project
+from lakehouse.errors import LakehouseError
 
 ROOT = Path(__file__).resolve().parents[2]
 ADR_FOLDER = ROOT / "sql" / "adr"
@@ -85,9 +92,77 @@ def test_a_decision_has_its_number_five_headings_and_one_page(page: Path) -> Non
     assert len(text.splitlines()) <= ADR_LINES
 
 
-def test_decisions_are_numbered_without_gaps_and_listed() -> None:
+def _fields(page: Path) -> dict[str, str]:
+    """What stands between a decision's title and its first heading."""
+    head = page.read_text(encoding="utf-8").partition("\n## ")[0]
+    return dict(re.findall(r"^- (\w[\w ]*): (.+)$", head, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", ADRS, ids=lambda page: page.stem)
+def test_a_decision_has_a_status_and_a_date(page: Path) -> None:
+    fields = _fields(page)
+    assert re.fullmatch(r"proposed|accepted|superseded by \[\d{4}\]\(\S+\).*", fields["Status"])
+    assert date.fromisoformat(fields["Date"]) <= datetime.now(UTC).date()
+    successor = re.match(r"superseded by \[\d{4}\]\((\S+)\)", fields["Status"])
+    if successor:
+        assert f"]({page.name})" in _fields(ADR_FOLDER / successor.group(1))["Supersedes"]
+
+
+@pytest.mark.parametrize("page", ADRS, ids=lambda page: page.stem)
+def test_a_decision_names_the_tests_that_hold_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    linked = [
+        (page.parent / link).resolve() for link in _LINK.findall(text.partition("## How it is tested")[2])
+    ]
+    tests = [path for path in linked if path.exists() and path.is_relative_to(ROOT / "tests")]
+    assert tests or _fields(page)["Status"] == "proposed"
+
+
+def test_decisions_are_numbered_without_gaps_and_listed_with_their_status() -> None:
     assert [page.stem[:4] for page in ADRS] == [f"{n:04}" for n in range(1, len(ADRS) + 1)]
-    assert _links(ADR_FOLDER / "README.md")[: len(ADRS)] == [page.name for page in ADRS]
+    listed = re.findall(
+        r"^\| (\d{4}) \| \[.+\]\((\S+)\) \| (.+?) \| .+ \|$",
+        (ADR_FOLDER / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    status = {page.name: re.sub(r"\[(\d+)\].*", r"\1", _fields(page)["Status"]) for page in ADRS}
+    assert listed == [(page.stem[:4], page.name, status[page.name]) for page in ADRS]
+
+
+def test_no_decision_is_left_as_the_template_has_it() -> None:
+    prompts = re.findall(
+        r"_[A-Z].*_$", (ADR_FOLDER / "TEMPLATE.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(prompts) == 6
+    left = [
+        (page.name, p) for page in [*ADRS, ADR_FOLDER / "README.md"] for p in prompts if p in page.read_text()
+    ]
+    assert left == []
+
+
+def test_a_new_decision_is_numbered_listed_and_has_the_agreed_form(tmp_path: Path) -> None:
+    folder = tmp_path / "adr"
+    shutil.copytree(ADR_FOLDER, folder)
+    page = new_page(folder, "Keep secrets in  the environment.")
+    number = f"{len(ADRS) + 1:04}"
+    assert page.name == f"{number}-keep-secrets-in-the-environment.md"
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {number} Keep secrets in the environment\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ADR_HEADINGS
+    assert _fields(page)["Status"] == "proposed"
+    assert _fields(page)["Date"] == datetime.now(UTC).date().isoformat()
+    *_, before, row = [x for x in (folder / "README.md").read_text().splitlines() if x.startswith("| 0")]
+    assert before.startswith(f"| {len(ADRS):04} |")
+    assert row.startswith(f"| {number} | [Keep secrets in the environment]({page.name}) | proposed |")
+    with pytest.raises(LakehouseError, match="has that title"):
+        new_page(folder, "Keep secrets in the environment")
+    with pytest.raises(LakehouseError, match="not a verb phrase"):
+        new_page(folder, "Secrets")
+
+
+def test_pages_of_commands_and_dags_say_what_the_code_says() -> None:
+    for name, text in reference_pages(Project.load()).items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text, f"{name} is stale: run `make generate`"
 
 
 def test_contract_keys_are_all_explained() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lakehouse.compile.conform import conform_sql
 from lakehouse.compile.ddl import banner, ods_ddl, raw_ddl
 from lakehouse.compile.pages import dictionary_page, lineage_page
+from lakehouse.compile.rules_page import rules_page
 from lakehouse.compile.suites import suite_files
 from lakehouse.contract import Project
 
@@ -24,6 +26,7 @@ def generated_files(project: Project) -> dict[str, str]:
         files[f"sql/ods/{table.table}.sql"] = banner(table) + ods_ddl(table).text
     files["docs/data-dictionary.md"] = dictionary_page(project)
     files["docs/lineage.md"] = lineage_page(project)
+    files["docs/reference/rules.md"] = rules_page(project)
     return files | suite_files(project)
 
 
@@ -32,12 +35,14 @@ def conform_path(table: str) -> str:
     return f"sql/ods/{table}.conform.sql"
 
 
-def write_all(project: Project, check: bool = False) -> list[str]:
+def write_all(project: Project, check: bool = False, also: Mapping[str, str] | None = None) -> list[str]:
     """Write the generated files that are missing or stale; with ``check`` only name them.
+
+    ``also`` are files that others have generated, by path below the project's root.
 
     Returns the changed (with ``check``: stale) paths, sorted.
     """
-    wanted = generated_files(project)
+    wanted = generated_files(project) | dict(also or {})
     present = {
         str(path.relative_to(project.root))
         for folder in OWNED

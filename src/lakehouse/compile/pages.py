@@ -70,7 +70,7 @@ def _section(table: TableContract, facts: str) -> str:
     ]
     return (
         f"### {table.table}\n\n{table.description} {table.grain}\n\n{facts}\n\n"
-        f"{_table(header, rows)}\n{_rules(table.rules)}"
+        f"{markdown_table(header, rows)}\n{_rules(table.rules)}"
     )
 
 
@@ -78,14 +78,15 @@ def _rules(rules: tuple[Rule, ...]) -> str:
     if not rules:
         return ""
     rows = [(f"`{r.name}`", r.severity, r.description) for r in rules]
-    return _table(("rule", "severity", "meaning"), rows) + "\n"
+    return markdown_table(("rule", "severity", "meaning"), rows) + "\n"
 
 
 def _flags(required: bool, in_key: bool) -> str:
     return "key" if in_key else "required" if required else ""
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows as a Markdown table; a cell may hold anything, on one line."""
     lines = [header, tuple("---" for _ in header), *rows]
     cells = (" | ".join(" ".join(c.replace("|", "\\|").split()) for c in line) for line in lines)
     return "".join(f"| {line} |\n" for line in cells)
@@ -129,4 +130,6 @@ def _columns(project: Project, source: str) -> str:
         for column in c.columns
         if column.source_name != column.name
     ]
-    return "Renamed on the way from RAW to ODS:\n\n" + _table(("file", "source column", "our column"), rows)
+    return "Renamed on the way from RAW to ODS:\n\n" + markdown_table(
+        ("file", "source column", "our column"), rows
+    )

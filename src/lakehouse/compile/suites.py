@@ -97,7 +97,7 @@ def suite_files(project: Project) -> dict[str, str]:
     Suites are called ``<layer>.<table>``; GX keeps them in one folder per layer. Every layer also has the
     suites ``accounting`` and ``agreement``: the rules every publish must keep; bronze and silver also ``shrinking``.
     """
-    suites = _suites(project)
+    suites = all_suites(project)
     files = {
         f"{FOLDER}/expectations/{name.replace('.', '/')}.json": _suite(name, origin, expectations)
         for name, (origin, expectations) in sorted(suites.items())
@@ -105,7 +105,8 @@ def suite_files(project: Project) -> dict[str, str]:
     return files | {f"{FOLDER}/great_expectations.yml": _settings(sorted(suites))}
 
 
-def _suites(project: Project) -> dict[str, tuple[str, Sequence[Expectation]]]:
+def all_suites(project: Project) -> dict[str, tuple[str, Sequence[Expectation]]]:
+    """``<layer>.<table>`` → the file it comes from, and what is expected."""
     suites: dict[str, tuple[str, Sequence[Expectation]]] = {}
     for layer in LAYERS:
         suites[f"{layer}.accounting"] = ("src/lakehouse/compile/rules.py", accounting_expectations())
