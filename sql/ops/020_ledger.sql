@@ -20,6 +20,8 @@ create index if not exists run_partition_idx on ops.run (source, layer, partitio
 create index if not exists run_unsettled_idx on ops.run (source, layer, partition_key) where status in ('planned', 'audited', 'blocked', 'overtaken');
 create index if not exists run_published_idx on ops.run (source, layer, run_id) where status = 'published';
 comment on table ops.run is 'One row per attempt to make a layer for a partition. What it reads is pinned when it is planned.';
+alter table ops.run add column if not exists report jsonb;
+comment on column ops.run.report is 'What the gate has found, as the task''s log shows it: causes, rules that did not hold, rows per table.';
 comment on column ops.run.status is 'planned: being staged. audited: passed the gate. published. blocked: a hard rule was broken. overtaken: another run published meanwhile. abandoned: planned anew, or settled by others.';
 
 create table if not exists ops.publish (
@@ -160,6 +162,21 @@ create table if not exists ops.quarantine (
     primary key (publish_id, batch_id, source_line)
 );
 comment on table ops.quarantine is 'Rows that a row rule refused, as landed, with the reasons.';
+
+create table if not exists ops.refused_stage (
+    batch_id uuid,
+    source_line bigint,
+    reasons text,
+    record text
+);
+comment on table ops.refused_stage is 'Empty. Refused rows of blocked runs are tables of the stage that inherit from it, until the next try.';
+
+create table if not exists ops.masked_column (
+    table_name text not null,
+    column_name text not null,
+    primary key (table_name, column_name)
+);
+comment on table ops.masked_column is 'The personal columns of landed tables, by their names in the files; from the contracts.';
 
 create table if not exists ops.quality_result (
     quality_result_id bigint generated always as identity primary key,

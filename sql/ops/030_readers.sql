@@ -125,3 +125,47 @@ left join lateral (
     order by r.run_id desc limit 1
 ) as tried on true;
 comment on view ops.open_partition is 'One row per partition and layer that is not done. pending: nobody has tried. working. failed: a task was given up. blocked: by the gate. overtaken: another run published meanwhile.';
+
+create or replace view ops.refused as
+with refused as (
+    select
+        p.run_id,
+        q.batch_id,
+        true as is_published,
+        q.source_line,
+        q.reasons,
+        q.record
+    from ops.quarantine as q
+    inner join ops.publish as p on q.publish_id = p.publish_id
+    union all
+    select
+        -- A relation of the stage carries its run in its name.
+        cast(substring(r.tableoid::regclass::text from '__(\d+)(?:_\d{8})?__refused$') as bigint) as run_id,
+        r.batch_id,
+        false as is_published,
+        r.source_line,
+        r.reasons,
+        cast(r.record as jsonb) as record
+    from ops.refused_stage as r
+)
+
+select
+    b.source,
+    b.table_name,
+    b.partition_key,
+    r.run_id,
+    r.is_published,
+    b.source_key,
+    r.source_line,
+    r.reasons,
+    (
+        select
+            jsonb_object_agg(
+                e.key, case when m.column_name is not null and e.value <> '""' then '"***"' else e.value end
+            )
+        from jsonb_each(r.record) as e
+        left join ops.masked_column as m on b.table_name = m.table_name and e.key = m.column_name
+    ) as record
+from refused as r
+inner join ops.batch as b on r.batch_id = b.batch_id;
+comment on view ops.refused is 'Rows that row rules refused, of blocked runs (until the next try) and of published ones, personal columns masked.';

@@ -107,8 +107,22 @@ class Orchestra:
 
     def log(self, dag: str, run_id: str, task: str, attempt: int = 1) -> str:
         """The text of a task's log."""
+        return str(self._content(dag, run_id, task, attempt))
+
+    def entries(self, dag: str, run_id: str, task: str, attempt: int = 1) -> list[Json]:
+        """The entries of a task's log: ``level``, ``event``."""
+        return [e for e in self._content(dag, run_id, task, attempt) if isinstance(e, dict)]
+
+    def _content(self, dag: str, run_id: str, task: str, attempt: int) -> list[Any]:
         path = f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/logs/{attempt}"
-        return str(self.api.call("GET", path, params={"full_content": True})["content"])
+        content: list[Any] = self.api.call("GET", path, params={"full_content": True})["content"]
+        return content
+
+    def result(self, dag: str, run_id: str, task: str) -> Json:
+        """What a task has returned, or a failed one has pushed in its place."""
+        path = f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value"
+        value: Json = self.api.call("GET", path)["value"]
+        return value
 
     def events(self, asset: str, key: str) -> list[Json]:
         """The events of an asset for a partition, oldest first."""

@@ -44,6 +44,14 @@ def test_a_backfill_from_the_command_line_carries_its_days_to_gold(orchestra: Or
         assert event["extra"]["verdict"] in ("passed", "warned")
         assert set(event["extra"]["row_counts"]) == set(orchestra.lakehouse.tables(layer))  # type: ignore[arg-type]
         assert len(event["extra"]["batch_ids"]) == (0 if layer == "gold" else 9)
+        rows = {t["table"]: t for t in event["extra"]["tables"]}
+        assert set(rows) == set(event["extra"]["row_counts"])
+        assert orchestra.result(f"olist_{layer}", run_id, "publish") == event["extra"]
+        assert run["note"].startswith(f"**{event['extra']['verdict']}** · olist {layer} {DAY}\n")
+        told = [e["event"] for e in orchestra.entries(f"olist_{layer}", run_id, "publish")]
+        for table in rows:
+            assert sum(line.startswith(f"{table} ") for line in told) == 1
+        assert not [line for line in told if "credentials" in line or "Returned value" in line]
     assert orchestra.lakehouse.value("select count(*) from gold.fact_order") == 4
 
 
@@ -64,6 +72,7 @@ def test_the_same_delivery_again_writes_nothing_and_tells_its_events_again(orche
         assert staged(states) == {"skipped"}
         assert (states["plan"], states["gate"], states["publish"]) == ("success", "skipped", "success")
         assert orchestra.events(f"olist/{layer}", DAY)[-1]["extra"]["rows_written"] == 0
+        assert orchestra.runs(f"olist_{layer}", DAY)[-1]["note"].startswith("Nothing to do: published 20")
     after = {layer: (lakehouse.row_versions(layer), lakehouse.snapshots(layer)) for layer in LAYERS}  # type: ignore[arg-type]
     assert after == before
 
@@ -122,6 +131,19 @@ def test_a_bad_batch_stops_at_the_gate(orchestra: Orchestra) -> None:
     log = orchestra.log("olist_silver", run, "gate")
     for part in ("GateFailed", "olist_orders", "approval_follows_purchase", ident("order", 1)):
         assert part in log
+    rules = [
+        e for e in orchestra.entries("olist_silver", run, "gate") if "silver.olist_orders " in e["event"]
+    ]
+    assert {(e["event"].split()[0], e["level"]) for e in rules} >= {("hard", "error")}
+    report = orchestra.result("olist_silver", run, "gate")
+    assert report["verdict"] == "blocked"
+    assert ("olist_orders", "approval_follows_purchase") in {
+        (b["table"], b["rule"]) for b in report["broken"]
+    }
+    ended = orchestra.runs("olist_silver", NEXT_DAY)[-1]
+    assert ended["note"].startswith(
+        f"**blocked** · olist silver {NEXT_DAY}\n* olist_orders: hard rule approval_"
+    )
     assert orchestra.events("olist/silver", NEXT_DAY) == []
     assert orchestra.runs("olist_gold", NEXT_DAY) == []
     after = {layer: (lakehouse.checksums(layer), lakehouse.snapshots(layer)) for layer in ("silver", "gold")}

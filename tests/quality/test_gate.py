@@ -21,12 +21,12 @@ from lakehouse.quality.gate import (
     accounting_subject,
     agreement_subject,
     contract_subject,
-    failure_message,
     gold_subject,
     raw_subject,
     removed_subject,
     run_gate,
 )
+from lakehouse.quality.report import broken_rule
 
 #: Planted in personal columns and nowhere else; may turn up nowhere.
 MARKER = "Dona Florinda"
@@ -190,8 +190,7 @@ def test_a_soft_rule_warns_and_does_not_block(session: Session) -> None:
     soft = replace(ACCEPTED, severity="soft")
     result = gate(session, contract_subject(contract(soft), stage(session, changed(state="XX"))))["r"]
     assert (result.success, result.severity, result.blocks) == (False, "soft", False)
-    assert failure_message([result]) == ""
-    assert "soft rule r" in failure_message([result], warnings_too=True)
+    assert "soft rule r is broken by 1 of 1 row, allowed: none" in str(broken_rule(result, "silver", "none"))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_a_rule_that_cannot_be_evaluated_blocks_even_when_soft(session: Session,
     result = gate(session, contract_subject(contract(broken), stage(session, GOOD)))["r"]
     assert result.blocks
     assert result.error
-    assert "could not be evaluated" in failure_message([result])
+    assert "could not be evaluated" in str(broken_rule(result, "silver", "none"))
 
 
 def test_a_broken_rule_takes_no_other_rule_with_it(session: Session) -> None:
@@ -262,7 +261,7 @@ def test_nothing_is_left_in_the_session(session: Session) -> None:
 def test_the_message_names_table_rule_counts_and_keys(session: Session) -> None:
     rows = [changed(item=n, state="XX") for n in range(1, 9)]
     results = gate(session, contract_subject(contract(ACCEPTED), stage(session, changed(item=99), *rows)))
-    message = failure_message(list(results.values()))
+    message = str(broken_rule(results["r"], "silver", "none"))
     assert "shop_items: hard rule r is broken by 8 of 9 rows" in message
     assert "order_id=a, item=1, order_id=a, item=2" in message
     assert len(results["r"].sample_keys) == 5

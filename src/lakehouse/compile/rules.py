@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lakehouse.compile.conditions import broken
@@ -39,7 +39,8 @@ class Expectation:
     """One thing that must be true of the staged rows.
 
     ``condition`` holds for a row that breaks a rule on single values. ``broken`` returns one row per broken row (of
-    a uniqueness rule: per value that occurs again). Both are empty for rules about the table as a whole.
+    a uniqueness rule: per value that occurs again). Both are empty for rules about the table as a whole. ``parent``:
+    the rule is that values of ``column`` are among those of another table's column.
     """
 
     rule: str
@@ -49,6 +50,16 @@ class Expectation:
     description: str = ""
     broken: str = ""
     condition: str = ""
+    column: str = ""
+    parent: Reference | None = None
+
+    @property
+    def allowed(self) -> str:
+        """How many rows may break it, in words."""
+        if self.type != ROW_COUNT:
+            return "none"
+        minimum = self.kwargs["min_value"]
+        return f"at least {minimum} row{'s' * (minimum != 1)}"
 
 
 def contract_expectations(contract: Contract) -> tuple[Expectation, ...]:
@@ -270,13 +281,11 @@ def _missing_parent(
     description: str,
 ) -> Expectation:
     schema = "gold" if isinstance(table, GoldModel) else "ods"
-    return _query(
-        name,
-        severity,
+    query = (
         f"select {_names(table.key)} from staged where {column} is not null and not exists ("
-        f"select 1 from {schema}.{parent.table} as parent where parent.{parent.column} = staged.{column})",
-        description,
+        f"select 1 from {schema}.{parent.table} as parent where parent.{parent.column} = staged.{column})"
     )
+    return replace(_query(name, severity, query, description), column=column, parent=parent)
 
 
 def _not_null(table: TableContract, column: str, description: str) -> Expectation:

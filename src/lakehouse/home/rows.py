@@ -149,6 +149,14 @@ def create_stage(
     run_script(conn, f"drop table if exists {relation};create table {relation} ({body})")
 
 
+def show_refused(conn: Connection, relations: Sequence[str]) -> None:
+    """Let readers of ``ops.refused`` see relations of the stage, until they are dropped. Safe to repeat."""
+    for relation in relations:
+        shown = "select 1 from pg_inherits where inhrelid = to_regclass(%(relation)s)"
+        if conn.exec_driver_sql(shown, {"relation": relation}).scalar() is None:
+            run_script(conn, f"alter table {relation} inherit ops.refused_stage")
+
+
 def attach(conn: Connection, staged: str, parent: str, partition: str, bound: str) -> None:
     """Make a staged relation a partition of a table, in place of the one that is there.
 

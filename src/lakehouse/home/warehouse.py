@@ -157,6 +157,7 @@ def prepare(homes: Homes, project: Project) -> bool:
             _remember(conn, "ops", _digest(scripts))
         for ddl in _tables(project):
             _create_or_evolve(conn, ddl)
+        _name_masked(conn, project)
         _mask_and_grant(conn, project)
     # The lake's objects are recorded in the ledger before they are written, so it must be there by now.
     with homes.engine.begin() as conn:
@@ -231,6 +232,18 @@ def _create_or_evolve(conn: Connection, ddl: TableDdl) -> None:
     run_script(conn, "".join(ddl.comments))
 
 
+def _name_masked(conn: Connection, project: Project) -> None:
+    """Tell the ledger's views which columns of landed rows nobody may read there."""
+    personal = [
+        (c.table, x.raw_name) for c in project.contracts.values() for x in c.columns if x.pii == "personal"
+    ]
+    conn.execute(text("delete from ops.masked_column"))
+    conn.execute(
+        text("insert into ops.masked_column select * from unnest(cast(:t as text[]), cast(:c as text[]))"),
+        {"t": [table for table, _ in personal], "c": [column for _, column in personal]},
+    )
+
+
 def _mask_and_grant(conn: Connection, project: Project) -> None:
     """The analyst reads ods, gold and the ledger's views; personal columns only masked."""
     if not _has_role(conn):
@@ -239,7 +252,7 @@ def _mask_and_grant(conn: Connection, project: Project) -> None:
         conn,
         f"grant usage on schema ods, gold, ops, masked to {ANALYST_ROLE};"
         "grant select on ops.batch, ops.run, ops.publish, ops.accounted, ops.last_publish, ops.open_partition, "
-        f"ops.quality_result to {ANALYST_ROLE};",
+        f"ops.quality_result, ops.refused to {ANALYST_ROLE};",
     )
     tables = [(ods_ddl(t), t.personal) for t in project.silver.values()]
     tables += [(gold_ddl(m), m.personal) for m in project.gold.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from sqlalchemy import Connection, text
 
@@ -10,6 +11,8 @@ from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import GateFailed, StaleStage
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
+from lakehouse.home.rows import show_refused
+from lakehouse.layer.findings import make_report
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Publish, Run, mark_audited
 from lakehouse.layer.steps import LayerSteps, Superseding, Work
@@ -20,10 +23,10 @@ from lakehouse.quality.gate import (
     Subject,
     accounting_subject,
     agreement_subject,
-    failure_message,
     run_gate,
     shrinking_subject,
 )
+from lakehouse.quality.report import Report, cause_lines
 
 _ACCOUNTING = {
     "table_name": "text",
@@ -53,10 +56,10 @@ _AGREEMENT = {
 }
 
 
-def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> str:
-    """Hold the staged rows of a run against their rules and write the verdict to the ledger.
+def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> Report:
+    """Hold the staged rows of a run against their rules and write what was found to the ledger.
 
-    Returns ``passed`` or ``warned`` (a soft rule was broken).
+    Returns the report, whose verdict is ``passed`` or ``warned`` (a soft rule was broken).
 
     Raises:
         GateFailed: a hard rule was broken. The run is marked as blocked, its rows stay in schema ``stage``.
@@ -79,46 +82,63 @@ def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> st
             source=run.source,
             docs=DocsTarget(pages) if pages.is_dir() else None,
         )
-    hard = [r for r in results if r.blocks]
-    verdict = "blocked" if hard else "passed" if all(r.success for r in results) else "warned"
+        # A connection of its own: what it reads is not locked any more when readers are to see it.
+        with work.homes.engine.connect() as asked:
+            report = make_report(work, asked, session, inputs.publishes, _per_subject(subjects, results))
+    message = "\n".join(cause_lines(report))
     with work.homes.engine.begin() as ledger:
-        _record(ledger, run, verdict, results)
-        # What blocks is what people have to know first.
-        message = failure_message(results, warnings_too=not hard) or None
-        mark_audited(ledger, run, verdict, message, _by_table(inputs.publishes, results, verdict))
-    if hard:
-        raise GateFailed(f"{run.label}: {failure_message(results)}", _where(inputs.publishes, hard))
-    return verdict
+        _record(ledger, run, report.verdict, results)
+        mark_audited(
+            ledger,
+            run,
+            report.verdict,
+            message or None,
+            report.as_json(),
+            _by_table(inputs.publishes, report),
+        )
+        if report.verdict == "blocked":
+            show_refused(ledger, [p.refused for p in inputs.publishes if p.has_refused])
+    if report.verdict == "blocked":
+        raise GateFailed(f"{run.label}: {message}", _where(inputs.publishes, report))
+    return report
 
 
-def _where(publishes: Sequence[Publish], hard: Sequence[RuleResult]) -> str:
-    """Where the rows of a blocked run can be looked at, by the names the relations really have."""
-    # Accounting and agreement have one row per table.
-    counted = [key.partition(",")[0].removeprefix("table_name=") for r in hard for key in r.sample_keys]
-    named = {*map(_table, hard), *counted}
-    mine = [p for p in publishes if p.table in named] or list(publishes)
-    staged = ", ".join([p.stage for p in mine if p.placement != "none"][:3])
-    refused = ", ".join(p.refused for p in mine[:3] if p.has_refused)
-    places = [f"the rows are in {staged}"] if staged else []
-    places += [f"rows that row rules refused are in {refused}"] if refused else []
-    until = f" Until the next try {' and '.join(places)}." if places else ""
-    return f"Nothing was published.{until} Mend the files or the rule, then run the partition again."
+def _per_subject(
+    subjects: Sequence[Subject], results: Sequence[RuleResult]
+) -> list[tuple[Subject, Sequence[RuleResult]]]:
+    rest = iter(results)
+    return [(subject, list(islice(rest, len(subject.expectations)))) for subject in subjects]
 
 
-def _by_table(
-    publishes: Sequence[Publish], results: Sequence[RuleResult], verdict: str
-) -> Mapping[str, tuple[str, str | None]]:
+def _where(publishes: Sequence[Publish], report: Report) -> str:
+    """What to do next, and where the rows of a blocked run can be looked at."""
+    named = {_table(b.table) for b in report.hard}
+    staged = [p.stage for p in publishes if p.table in named and p.placement != "none"]
+    places = (
+        f" The rows that were to be published are, for the loader, in {', '.join(staged[:3])}."
+        if staged
+        else ""
+    )
+    look = "".join(f"\n  {query}" for query in report.look)
+    return (
+        "Nothing was published. Mend the files or the rule, then run the partition again. Until then:"
+        f"{look}\n {places}".rstrip()
+    )
+
+
+def _by_table(publishes: Sequence[Publish], report: Report) -> Mapping[str, tuple[str, str | None]]:
     found = {}
     for table in {p.table for p in publishes}:
-        message = failure_message([r for r in results if _table(r) == table], warnings_too=True)
-        of_table = verdict if verdict == "blocked" else "warned" if message else "passed"
-        found[table] = (of_table, message or None)
+        lines = [str(r) for r in report.refused if r.table == table]
+        lines += [str(b) for b in report.broken if _table(b.table) == table]
+        of_table = report.verdict if report.verdict == "blocked" else "warned" if lines else "passed"
+        found[table] = (of_table, "\n".join(lines) or None)
     return found
 
 
-def _table(result: RuleResult) -> str:
+def _table(audited: str) -> str:
     """The table whose rows were audited: of ``olist_orders.removed`` it is ``olist_orders``."""
-    return result.table.partition(".")[0]
+    return audited.partition(".")[0]
 
 
 def check_files(homes: Homes, conn: Connection, publishes: Sequence[Publish]) -> None:

@@ -108,10 +108,11 @@ def stage(
 def gate(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> dict[str, Any]:
     """Audit what is staged. Safe to repeat.
 
-    Returns ``verdict``: passed, warned (a soft rule was broken) or nothing.
+    Returns the gate's report as data (see :mod:`lakehouse.quality.report`), its ``verdict`` passed or warned (a soft
+    rule was broken); with nothing to audit the verdict alone, ``nothing``.
 
     Raises:
-        GateFailed: a hard rule was broken; names table, rule, counts and sample keys.
+        GateFailed: a hard rule was broken; names causes, tables, rules, counts and sample keys.
         StaleStage: a table of the plan has not been staged.
     """
     with homes.engine.connect() as conn:
@@ -125,7 +126,7 @@ def gate(homes: Homes, project: Project, source: str, layer: Layer, partition_ke
                 f"{run.label}: not staged: {', '.join(missing)}.",
                 f"Clear the tasks `stage.<table>` of these tables in {source}_{layer}.",
             )
-        return {"verdict": audit(Work(homes, project, run), LAYER_STEPS[layer], inputs, conn)}
+        return audit(Work(homes, project, run), LAYER_STEPS[layer], inputs, conn).as_json()
 
 
 def publish(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> dict[str, Any]:

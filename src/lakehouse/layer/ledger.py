@@ -10,7 +10,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, text
 
@@ -351,7 +351,7 @@ def mark_staged(
         raise _over(publish)
     conn.execute(
         text(
-            "update ops.run set status = 'planned', verdict = null "
+            "update ops.run set status = 'planned', verdict = null, report = null "
             "where run_id = :r and status in ('audited', 'blocked')"
         ),
         {"r": publish.run_id},
@@ -394,9 +394,10 @@ def mark_audited(
     run: Run,
     verdict: str,
     message: str | None,
+    report: Mapping[str, Any],
     tables: Mapping[str, tuple[str, str | None]],
 ) -> None:
-    """Record a gate's verdict and message on a run and on its tables (table → verdict, message).
+    """Record a gate's verdict, message and report on a run, and on its tables (table → verdict, message).
 
     Raises:
         StaleStage: the run is over.
@@ -404,10 +405,11 @@ def mark_audited(
     status = "blocked" if verdict == "blocked" else "audited"
     done = conn.execute(
         text(
-            "update ops.run set status = :status, verdict = :v, message = :m, audited_at = clock_timestamp() "
+            "update ops.run set status = :status, verdict = :v, message = :m, report = cast(:report as jsonb), "
+            "audited_at = clock_timestamp() "
             "where run_id = :r and status in ('planned', 'audited', 'blocked') returning run_id"
         ),
-        {"status": status, "v": verdict, "m": message, "r": run.run_id},
+        {"status": status, "v": verdict, "m": message, "r": run.run_id, "report": json.dumps(report)},
     ).one_or_none()
     if done is None:
         raise StaleStage(

@@ -294,7 +294,12 @@ def _stage(source: Source, layer: Any, table: str) -> PythonOperator:
 
 def _task(task_id: str, call: Any, arguments: dict[str, Any], **options: Any) -> PythonOperator:
     operator = PythonOperator(
-        task_id=task_id, python_callable=call, op_kwargs=arguments, trigger_rule=_AFTER_SKIPS, **options
+        task_id=task_id,
+        python_callable=call,
+        op_kwargs=arguments,
+        trigger_rule=_AFTER_SKIPS,
+        show_return_value_in_logs=False,  # the tasks tell it as people read it
+        **options,
     )
     # Nothing in the arguments is a template; rendering them would only store copies in the metadata database.
     operator.template_fields = ()

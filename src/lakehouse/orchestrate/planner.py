@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Layer
 
+log = logging.getLogger(__name__)
 #: Whoever is far back in the line looks this often all the same.
 _LONGEST_PAUSE_S = 60.0
 
@@ -52,9 +54,7 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
             with homes.engine.begin() as conn:
                 before = ask_for_turn(conn, self.source, self.layer, context["run_id"], key, alive)
         if before:
-            self.log.info(
-                "%d runs of this layer come first; waiting for the end of %s.", len(before), before[0]
-            )
+            log.info("%d runs of this layer come first; waiting for the end of %s.", len(before), before[0])
             self.poke_interval = min(self.poke_interval * len(before), _LONGEST_PAUSE_S)
         return not before
 
@@ -75,7 +75,8 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
         full = bool(asked.get("full_refresh") or asked.get("reconform"))
         with open_homes() as homes:
             tables = flow.plan(homes, Project.load(), self.source, self.layer, key, full_refresh=full)
-        self.log.info("%s %s %s: %s", self.source, self.layer, key, ", ".join(tables) or "nothing to do")
+        what = f"{len(tables)} tables to make: {', '.join(tables)}" if tables else "nothing to do"
+        log.info("%s %s %s: %s", self.source, self.layer, key, what)
         self.do_branch(context, [f"stage.{t}" for t in tables] or ["publish"])
         return {"partition_key": key, "tables": list(tables), "full_refresh": full}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from lakehouse.contract.model import Layer
     from lakehouse.home.homes import Homes
+    from lakehouse.quality.report import Report
 
 log = logging.getLogger(__name__)
+#: What an event carries of the gate's report.
+_TOLD = ("run_id", "published_at", "tables", "refused", "broken", "left_out")
 
 
 def stage(source: str, layer: Layer, table: str) -> dict[str, Any]:
@@ -39,26 +42,46 @@ def stage(source: str, layer: Layer, table: str) -> dict[str, Any]:
     key = partition_key(get_current_context())
     with _homes(source, layer, key) as homes:
         counts = flow.stage(homes, Project.load(), source, layer, key, table)
-    log.info("%s %s %s: %s", layer, table, key, counts or "nothing to do")
+    rows = ", ".join(f"{rows:,} {name}" for name, rows in counts.items() if rows)
+    log.info("%s.%s %s: %s", layer, table, key, f"rows {rows or 'none'}" if counts else "nothing to do")
     return dict(counts)
 
 
 def gate(source: str, layer: Layer) -> dict[str, Any]:
-    """Audit what is staged.
+    """Audit what is staged, and tell what was found: in the log, as data (also of a blocked run), as the run's note.
 
-    Returns the verdict.
+    Returns the report (:mod:`lakehouse.quality.report`), or just the verdict ``nothing``.
 
     Raises:
-        GateFailed: a hard rule was broken; the message names table, rule, counts and sample keys.
+        GateFailed: a hard rule was broken; the message names the first cause and where its rows can be looked at.
     """
     from lakehouse.contract import Project
+    from lakehouse.errors import GateFailed
     from lakehouse.layer import flow
+    from lakehouse.orchestrate.telling import RESULT, leave_note, tell_audit
+    from lakehouse.quality.report import note, read_report
 
-    key = partition_key(get_current_context())
+    context = get_current_context()
+    key, ti = partition_key(context), context["ti"]
     with _homes(source, layer, key) as homes:
-        verdict = flow.gate(homes, Project.load(), source, layer, key)
-    log.info("%s %s %s: %s", source, layer, key, verdict["verdict"])
-    return dict(verdict)
+        try:
+            found = flow.gate(homes, Project.load(), source, layer, key)
+        except GateFailed as failed:
+            report = _last_report(homes, source, layer, key)
+            if report is None:
+                raise
+            tell_audit(report)
+            leave_note(ti, note(report))
+            ti.xcom_push(key=RESULT, value=report.as_json())
+            # The log above has all of it.
+            raise GateFailed(failed.message.partition("\n")[0], failed.hint) from None
+    if found["verdict"] == "nothing":
+        log.info("%s %s %s: nothing to audit", source, layer, key)
+        return found
+    report = read_report(found)
+    tell_audit(report)
+    leave_note(ti, note(report))
+    return found
 
 
 def publish(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
@@ -67,7 +90,7 @@ def publish(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
     With nothing to publish the event is told again, so that a consumer that missed it wakes up and looks. The
     key goes into the event itself too: a run that got it as a param has none for Airflow to take over.
 
-    Returns what the event carries.
+    Returns what the event carries: also rows per table, refused rows and broken rules, as in the gate's report.
 
     Raises:
         AirflowSkipException: nothing was ever published for the partition; there is no event to tell.
@@ -75,34 +98,64 @@ def publish(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
     """
     from lakehouse.contract import Project
     from lakehouse.layer import flow
+    from lakehouse.orchestrate.telling import leave_note, tell_rows
+    from lakehouse.quality.report import note
 
     context = get_current_context()
     key = partition_key(context)
     with _homes(source, layer, key) as homes:
+        before = _last_report(homes, source, layer, key, published=True)
         told = flow.publish(homes, Project.load(), source, layer, key)
+        report = _last_report(homes, source, layer, key, published=True)
     if not told["row_counts"]:
+        leave_note(context["ti"], f"Nothing to do: {source} {layer} has never been published for {key}.")
         raise AirflowSkipException(f"{source} {layer} has never been published for {key}: no event.")
-    log.info("%s %s %s: %s", source, layer, key, told)
+    if report is not None:
+        told |= {name: found for name, found in report.as_json().items() if name in _TOLD}
+        done = f"published {report.published_at} UTC, verdict {told['verdict']}"
+        if before is None or before.run_id != report.run_id:
+            log.info("%s: %s, %s rows written", report.label, done, f"{told['rows_written']:,}")
+            tell_rows(report)
+            leave_note(context["ti"], note(report))
+        else:
+            log.info("%s: nothing to do: %s. The event is told again.", report.label, done)
+            leave_note(context["ti"], f"Nothing to do: {done}.")
     event = context["outlet_events"][asset]
     event.extra.update(told)
     event.add_partitions(key)
     return told
 
 
+def _last_report(
+    homes: Homes, source: str, layer: Layer, key: str, *, published: bool = False
+) -> Report | None:
+    from lakehouse.layer.findings import last_report
+
+    with homes.engine.connect() as conn:
+        return last_report(conn, source, layer, key, published=published)
+
+
 @contextmanager
 def _homes(source: str, layer: Layer, key: str) -> Iterator[Homes]:
-    """The homes of a step. Why it failed is written into the ledger too, for `lakehouse status`.
+    """The homes of a step. Why it failed is written into the ledger too, for `lakehouse status`, and on the run.
 
     Only our own messages are: others may quote values of a row, which are not for everybody who reads the ledger.
     """
-    from lakehouse.errors import LakehouseError
+    from lakehouse.errors import GateFailed, LakehouseError
+    from lakehouse.orchestrate.telling import leave_note
 
     with open_homes() as homes:
         try:
             yield homes
         except Exception as error:
             known = error.message if isinstance(error, LakehouseError) else ""
-            _note(homes, source, layer, key, known or f"{type(error).__name__}; the task's log says more.")
+            message = known or f"{type(error).__name__}; the task's log says more."
+            _note(homes, source, layer, key, message)
+            if not isinstance(error, GateFailed):  # of that the gate has told more
+                with suppress(Exception):  # Airflow may be what is down; what has happened is the error
+                    leave_note(
+                        get_current_context()["ti"], f"**failed** · {source} {layer} {key}\n* {message}"
+                    )
             raise
 
 

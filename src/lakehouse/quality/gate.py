@@ -154,21 +154,6 @@ def run_gate(
     return results
 
 
-def failure_message(results: Sequence[RuleResult], *, warnings_too: bool = False) -> str:
-    """One line per broken hard rule: table, rule, counts, sample keys. Empty when there is none."""
-    lines = []
-    for r in results:
-        if r.success or not (r.blocks or warnings_too):
-            continue
-        if r.error:
-            lines.append(f"{r.table}: {r.severity} rule {r.rule} could not be evaluated: {r.error}")
-            continue
-        what = f"{r.failed_rows} of {r.checked_rows} rows" if r.failed_rows else f"{r.checked_rows} rows"
-        keys = f"; for example {', '.join(r.sample_keys)}" if r.sample_keys else ""
-        lines.append(f"{r.table}: {r.severity} rule {r.rule} is broken by {what} ({r.description}){keys}")
-    return "\n".join(lines)
-
-
 def _audit(
     session: Session, engine: Engine, subject: Subject
 ) -> tuple[list[RuleResult], list[ExpectationValidationResult]]:

@@ -129,6 +129,7 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(site.logs),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": _NO_LOG_SERVER_PORT,
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": _NO_LOG_SERVER_PORT,
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": _QUIET,
         **remote_logging(site.remote_logs),
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
@@ -152,6 +153,20 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
         **connections(site.server, site.store, site.bucket),
     }
+
+
+#: How connections are made is nobody's business in a task's log, nor is what an operator says of itself.
+_QUIET = " ".join(
+    f"{logger}=WARNING"
+    for logger in (
+        "airflow.providers.amazon",
+        "airflow.task.operators.airflow.providers.standard.operators.python",
+        "airflow.task.operators.lakehouse.orchestrate.planner",
+        "aiobotocore",
+        "botocore",
+        "pyiceberg",
+    )
+)
 
 
 def remote_logging(folder: str) -> dict[str, str]:
