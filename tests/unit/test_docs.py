@@ -13,6 +13,7 @@ import pytest
 from lakehouse.cli.adr import new_page
 from lakehouse.cli.generate import reference_pages
 from lakehouse.contract import Project
+from lakehouse.contract.model import TableContract
 from lakehouse.errors import LakehouseError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +159,15 @@ def test_a_new_decision_is_numbered_listed_and_has_the_agreed_form(tmp_path: Pat
         new_page(folder, "Keep secrets in the environment")
     with pytest.raises(LakehouseError, match="not a verb phrase"):
         new_page(folder, "Secrets")
+
+
+def test_the_system_design_has_every_table_with_its_key() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \| [^|]*\|$", (ROOT / "SDS.md").read_text(), re.MULTILINE
+    )
+    project = Project.load()
+    tables: list[TableContract] = [*project.silver.values(), *project.gold.values()]
+    assert {name: re.findall(r"\w+", key) for name, key in rows} == {t.table: list(t.key) for t in tables}
 
 
 def test_pages_of_commands_and_dags_say_what_the_code_says() -> None:
