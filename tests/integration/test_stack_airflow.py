@@ -13,9 +13,8 @@ import pytest
 
 from lakehouse.cli.context import prepare_homes
 from lakehouse.orchestrate.pools import POOLS
-from lakehouse.stack import airflow, laptop
+from lakehouse.stack import airflow, health, laptop
 from lakehouse.stack import state as memory
-from lakehouse.stack.airflow_api import health
 from lakehouse.stack.network import LOOPBACK
 from lakehouse.stack.state import StackHome, StackState
 from lakehouse.stack.supervisor import Supervisor
@@ -51,7 +50,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
 
 
 def test_all_components_are_healthy_on_loopback_only(home: StackHome, state: StackState) -> None:
-    assert set(health(state.ports["airflow"]).values()) == {"healthy"}
+    assert set(health.airflow(laptop.airflow_url(state)).values()) == {"healthy"}
     assert {LOOPBACK} <= listening_addresses(home) <= {LOOPBACK, "::1"}
 
 

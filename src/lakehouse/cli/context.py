@@ -108,7 +108,7 @@ def open_homes(state: StackState | None = None) -> Homes:
     return Homes.open(settings(state))
 
 
-def prepare_homes(state: StackState) -> None:
+def prepare_homes(state: StackState | None = None) -> None:
     """Make the bucket and the warehouse's schemas; idempotent."""
     from lakehouse.contract.project import Project
     from lakehouse.home import warehouse

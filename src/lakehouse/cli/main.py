@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from lakehouse.cli import adr, bench, demo, generate, land, replay, run, sql, stack, status, withdraw
+from lakehouse.cli import adr, bench, demo, generate, land, prepare, replay, run, sql, stack, status, withdraw
 from lakehouse.errors import LakehouseError, StackError
 
 
@@ -101,7 +101,7 @@ app = typer.Typer(
 """,
 )
 
-for noun in (stack, status, land, withdraw, replay, run, sql, generate, adr, demo, bench):
+for noun in (stack, status, land, withdraw, replay, run, sql, generate, adr, demo, bench, prepare):
     noun.register(app)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.errors import StackError
-from lakehouse.stack import postgres
+from lakehouse.stack import health, postgres
 from lakehouse.stack.network import LOOPBACK
 from lakehouse.stack.state import S3Endpoint, StackHome, StackState, checkout, write_private
 from lakehouse.stack.supervisor import Program
@@ -254,13 +254,11 @@ def wait_until_healthy(port: int, *, given_up: Callable[[], list[str]], timeout:
     Raises:
         StackError: not in time; names what is missing.
     """
-    from lakehouse.stack.airflow_api import health
-
     deadline = time.monotonic() + timeout
     while True:
-        components = health(port)
-        missing = sorted(name for name, status in components.items() if status != "healthy")
-        if components and not missing:
+        found = health.airflow(f"http://{LOOPBACK}:{port}")
+        missing = sorted(name for name, status in found.items() if status != "healthy")
+        if found and not missing:
             return
         ended = given_up()
         if ended or time.monotonic() > deadline:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Self, cast
@@ -19,7 +17,6 @@ from tenacity import (
 )
 
 from lakehouse.errors import LakehouseError, StackError
-from lakehouse.stack.network import LOOPBACK
 
 _PAGE = 100
 
@@ -37,18 +34,6 @@ _REPEATED = Retrying(
     wait=wait_exponential(multiplier=0.3),
     retry_error_callback=_last_answer,
 )
-
-
-def health(port: int) -> dict[str, str]:
-    """Component → ``healthy`` or not; empty when the API does not answer."""
-    # Asked again and again while Airflow needs the processor: a plain opener is much cheaper than a client.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://{LOOPBACK}:{port}/api/v2/monitor/health", timeout=5) as stream:
-            answer = json.load(stream)
-    except (OSError, ValueError):
-        return {}
-    return {name: str(details.get("status")) for name, details in answer.items()}
 
 
 class AirflowApi:
