@@ -71,13 +71,26 @@ test-spark: $(SETUP) ## Every query on a local Spark against DuckDB; needs Java 
 	@$(BIN)/pytest -m spark tests/sql/test_spark.py
 
 .PHONY: check
-check: $(SETUP) ## Format, lint, types, import layers, SQL lint, drift of generated files
+check: $(SETUP) ## Format, lint, types, import layers, drift of generated files, credentials, known vulnerabilities
 	@echo "── format" && $(BIN)/ruff format --check
 	@echo "── lint" && $(BIN)/ruff check
 	@echo "── types" && $(BIN)/mypy
 	@echo "── import layers" && $(BIN)/lint-imports --no-logo >.tools/import-layers.log || (cat .tools/import-layers.log && false)
 	@echo "── SQL" && $(BIN)/sqlfluff lint --disable-progress-bar --processes 0 sql/gold
 	@echo "── generated files" && $(BIN)/lakehouse generate --check
+	@echo "── Dockerfile" && $(BIN)/hadolint --failure-threshold style Dockerfile
+	@echo "── credentials, in files and in history" && $(BIN)/python .ci/credentials.py
+	@$(MAKE) audit
+
+.PHONY: audit
+audit: $(SETUP) ## Known vulnerabilities of the locked packages, and their bill of materials
+	@echo "── bill of materials (.tools/sbom.cdx.json), known vulnerabilities"
+	@$(UV) export --frozen --no-dev --format cyclonedx1.5 --preview-features sbom-export --quiet --output-file .tools/sbom.cdx.json
+	@UV=$(UV) .ci/audit
+
+.PHONY: secrets
+secrets: ## Write .env for the containers: generated credentials, readable by you alone
+	@PYTHONPATH=src $(PYTHON) -m lakehouse.stack.credentials
 
 .PHONY: format
 format: $(SETUP) ## Mend format and what lint can mend by itself

@@ -1,0 +1,306 @@
+"""Every service of docker-compose.yml as a process: its command, its variables, its health check, in its order.
+
+The packages are those of the image: the Dockerfile's own `uv sync` installs them. What a process cannot show (images,
+users, networks, limits, a read-only root) is listed in docs/testing.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg2
+import pytest
+
+from lakehouse.orchestrate.pools import POOLS
+from lakehouse.stack import postgres
+from lakehouse.stack.airflow import USER
+from lakehouse.stack.airflow_api import AirflowApi
+from lakehouse.stack.minio import resolve_minio
+from lakehouse.stack.network import any_free_port
+from lakehouse.stack.tether import Tethered, start_tethered
+
+from ..support import compose
+
+pytestmark = [pytest.mark.servers, pytest.mark.airflow]
+
+ROOT = compose.ROOT
+DAY = "2001-01-01"
+
+
+@dataclass
+class Machine:
+    """A container engine of the poor: every container is a process, every volume a folder, every host a port."""
+
+    folder: Path
+    packages: Path
+    variables: dict[str, str]
+    ports: dict[str, int] = field(
+        default_factory=lambda: {n: any_free_port() for n in ("pg", "s3", "airflow")}
+    )
+    running: dict[str, Tethered] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.services = compose.services(self.variables)
+
+    def place(self, text: str) -> str:
+        """A text of the compose file with hosts, ports and paths of this machine."""
+        volumes = self.folder / "volumes"
+        for host, port in (("minio:9000", "s3"), ("airflow-api-server:8080", "airflow")):
+            text = text.replace(f"http://{host}", f"http://127.0.0.1:{self.ports[port]}")
+        text = text.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{self.ports['airflow']}")
+        text = text.replace("http://127.0.0.1:9000", f"http://127.0.0.1:{self.ports['s3']}")
+        for path, volume in (("/var/lib/lakehouse", "home"), ("/var/lib/minio", "minio")):
+            text = text.replace(path, str(volumes / volume))
+        return {
+            "0.0.0.0": "127.0.0.1",  # noqa: S104
+            "8080": str(self.ports["airflow"]),
+            ":9000": f"127.0.0.1:{self.ports['s3']}",
+        }.get(text, text)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The variables of the image and of the service, and nothing of this process."""
+        scratch, own = self.folder / "volumes" / "scratch", self.folder / "tmp" / name
+        for made in (scratch, own):
+            made.mkdir(parents=True, exist_ok=True)
+        image = {
+            "PATH": f"{self.packages / 'bin'}:{Path(str(resolve_minio())).parent}:{os.defpath}",
+            "LAKEHOUSE_PROJECT": str(ROOT),
+            "LAKEHOUSE_HOME": str(self.folder / "volumes" / "home"),
+            "AIRFLOW_HOME": str(own / "airflow"),
+            "HOME": str(own),
+            "TMPDIR": str(scratch),
+            "PYTHONUNBUFFERED": "1",
+        }
+        given = {
+            key: self.place(str(value)) for key, value in self.services[name].get("environment", {}).items()
+        }
+        if "LAKEHOUSE_PG_HOST" in given:
+            given |= {"LAKEHOUSE_PG_HOST": "127.0.0.1", "LAKEHOUSE_PG_PORT": str(self.ports["pg"])}
+        return image | given
+
+    def command(self, name: str) -> list[str]:
+        """What the container runs: the image's entry point, if it has one, and the service's command."""
+        command = [self.place(part) for part in self.services[name]["command"]]
+        ours = self.services[name]["image"].startswith("lakehouse-lite/airflow")
+        return ["python", "-m", "lakehouse.stack.service", *command] if ours else command
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def job(self, name: str) -> None:
+        with self.log(name).open("ab") as output:
+            done = subprocess.run(
+                ["/usr/bin/env", *self.command(name)],
+                env=self.environment(name),
+                cwd="/",
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=300,
+            )
+        assert done.returncode == 0, (name, self.log(name).read_text()[-3000:])
+
+    def start(self, name: str) -> None:
+        if name == "postgres":
+            self.running[name] = self.start_postgres()
+            return
+        self.running[name] = start_tethered(
+            ["/usr/bin/env", *self.command(name)], log=self.log(name), environment=self.environment(name)
+        )
+
+    def start_postgres(self) -> Tethered:
+        """The server of the wheel, with the password and the settings of the compose file."""
+        place = postgres.place_for(self.folder / "pg")
+        postgres.initialise(place, self.services["postgres"]["environment"]["POSTGRES_PASSWORD"])
+        _, *settings = self.services["postgres"]["command"]
+        here = ["-clisten_addresses=127.0.0.1", f"-cport={self.ports['pg']}", "-cunix_socket_directories="]
+        return start_tethered(
+            [str(place.binaries / "postgres"), "-D", str(place.data), *settings, *here],
+            log=self.log("postgres"),
+            stop_signal=self.services["postgres"]["stop_signal"].removeprefix("SIG"),
+            account=place.account,
+        )
+
+    def healthy(self, name: str) -> bool:
+        """Run the service's health check."""
+        _, *check = self.services[name]["healthcheck"]["test"]
+        command = [self.place(part) for part in check]
+        environment = self.environment(name)
+        if name == "postgres":
+            environment["PATH"] = f"{postgres.place_for(self.folder / 'pg').binaries}:{environment['PATH']}"
+            command += ["--port", str(self.ports["pg"])]
+        limit = int(self.services[name]["healthcheck"]["timeout"].removesuffix("s"))
+        done = subprocess.run(
+            ["/usr/bin/env", *command],
+            env=environment,
+            cwd="/",
+            capture_output=True,
+            check=False,
+            timeout=10 * limit,
+        )
+        return done.returncode == 0
+
+    def up(self) -> None:
+        """Start everything in its order; what waits for health waits for the health check."""
+        for name in compose.in_order(self.services):
+            if compose.is_job(self.services[name]):
+                self.job(name)
+                continue
+            self.start(name)
+            wait_for(partial(self.healthy, name), f"{name} to be healthy", partial(self.alive, name))
+
+    def alive(self, name: str) -> None:
+        assert self.running[name].alive, (name, self.log(name).read_text()[-3000:])
+
+    def down(self) -> None:
+        for name in reversed(list(self.running)):
+            self.running.pop(name).stop()
+
+    def api(self) -> AirflowApi:
+        url = f"http://127.0.0.1:{self.ports['airflow']}"
+        return AirflowApi(url, USER, self.variables["LAKEHOUSE_AIRFLOW_PASSWORD"])
+
+    def store(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{self.ports['s3']}",
+            aws_access_key_id=self.variables["LAKEHOUSE_ACCESS_KEY"],
+            aws_secret_access_key=self.variables["LAKEHOUSE_SECRET_KEY"],
+            region_name="us-east-1",
+        )
+
+
+def wait_for(what: Callable[[], Any], why: str, meanwhile: Callable[[], None] = lambda: None) -> Any:
+    deadline = time.monotonic() + 300
+    while not (found := what()):
+        meanwhile()
+        assert time.monotonic() < deadline, f"waited in vain for {why}"
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment that the Dockerfile installs, with the Python of this test."""
+    target = tmp_path_factory.mktemp("image") / "venv"
+    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+    *_, sync = re.findall(r"uv (sync --frozen .+)", text)
+    uv = ROOT / ".tools" / "uv" / "bin" / "uv"
+    environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(target), "UV_PYTHON_DOWNLOADS": "never"}
+    python = getattr(sys, "_base_executable", sys.executable)
+    subprocess.run(
+        [str(uv), *sync.split(), "--python", python],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    assert not (target / "bin" / "supervisord").exists()
+    return target
+
+
+@pytest.fixture(scope="module")
+def machine(
+    server_folder: Path, packages: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    folder = server_folder / "compose"
+    folder.mkdir()
+    made = Machine(folder, packages, compose.filled_in(tmp_path_factory.mktemp("env")))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+
+
+def test_all_services_came_up_healthy_in_their_order(machine: Machine) -> None:
+    servers = {name for name, service in machine.services.items() if not compose.is_job(service)}
+    assert machine.running.keys() == servers
+    with machine.api() as api:
+        pools = {pool["name"]: pool["slots"] for pool in api.pages("/pools", "pools")}
+        dags = wait_for(lambda: {dag["dag_id"] for dag in api.pages("/dags", "dags")}, "DAGs")
+    assert {name: slots for name, (slots, _) in POOLS.items()}.items() <= pools.items()
+    assert {"olist_bronze", "olist_silver", "olist_gold"} <= dags
+
+
+def test_jobs_may_be_repeated(machine: Machine) -> None:
+    for name in ("credentials", "database", "homes", "airflow-pools"):
+        machine.job(name)
+
+
+def test_roles_have_the_passwords_of_the_env_file(machine: Machine) -> None:
+    for role, database in (("loader", "lakehouse"), ("analyst", "lakehouse"), ("airflow", "airflow")):
+        user = "airflow" if role == "airflow" else f"lakehouse_{role}"
+        psycopg2.connect(
+            host="127.0.0.1",
+            port=machine.ports["pg"],
+            user=user,
+            password=machine.variables[f"LAKEHOUSE_PG_{role.upper()}_PASSWORD"],
+            dbname=database,
+        ).close()
+
+
+def test_no_credential_is_in_a_log(machine: Machine) -> None:
+    written = "".join(path.read_text(errors="replace") for path in machine.folder.glob("*.log"))
+    from lakehouse.stack.credentials import GENERATED
+
+    assert [name for name in GENERATED if machine.variables[name] in written] == []
+
+
+def test_the_log_of_a_task_lies_on_s3_and_is_shown_from_there(machine: Machine) -> None:
+    """A day of the past without a delivery: the sensor looks once and skips, and its log says so."""
+    with machine.api() as api:
+        wait_for(lambda: api.exists("/dags/olist_bronze"), "the DAG")
+        body = {"logical_date": None, "partition_key": DAY}
+        run = api.call("POST", "/dags/olist_bronze/dagRuns", json=body)["dag_run_id"]
+        path = f"/dags/olist_bronze/dagRuns/{run}"
+        wait_for(lambda: api.call("GET", path)["state"] in ("success", "failed"), "the end of the run")
+        keys = wait_for(
+            lambda: _objects(machine, "lakehouse-logs", "airflow/dag_id=olist_bronze/"), "logs on S3"
+        )
+        assert any("task_id=wait_for_delivery" in key for key in keys)
+        shutil.rmtree(machine.folder / "volumes" / "home" / "airflow-logs" / "dag_id=olist_bronze")
+        log = api.call("GET", f"{path}/taskInstances/wait_for_delivery/logs/1", params={"full_content": True})
+    text = json.dumps(log["content"])
+    assert DAY in text
+    assert "s3://lakehouse-logs" in text
+    assert _objects(machine, "lakehouse", "airflow/") == []
+
+
+def _objects(machine: Machine, bucket: str, prefix: str) -> list[str]:
+    found = machine.store().list_objects_v2(Bucket=bucket, Prefix=prefix)
+    return [entry["Key"] for entry in found.get("Contents", [])]
+
+
+def test_a_component_that_ended_is_found_out(machine: Machine) -> None:
+    machine.running.pop("airflow-triggerer").stop()
+    wait_for(lambda: not machine.healthy("airflow-triggerer"), "the triggerer to be missed")
+    assert machine.healthy("airflow-scheduler")
+    machine.start("airflow-triggerer")
+    wait_for(lambda: machine.healthy("airflow-triggerer"), "the triggerer to be back")
+
+
+def test_every_server_ends_by_its_signal_and_is_then_unhealthy(machine: Machine) -> None:
+    """Runs last: ends everything, clients first, each within its grace period."""
+    for name in reversed(list(machine.running)):
+        server = machine.running.pop(name)
+        grace = machine.services[name]["stop_grace_period"]
+        seconds = int(grace[:-1]) * (60 if grace.endswith("m") else 1)
+        began = time.monotonic()
+        server.stop(timeout=seconds + 30)
+        assert time.monotonic() - began < seconds, name
+        assert server.process.returncode != -signal.SIGKILL, name
+        assert not machine.healthy(name), name
