@@ -90,7 +90,7 @@ def main() -> int:
             )
         known["results"] = {path: known["results"][path] for path in sorted(known["results"])}
         KNOWN.write_text(json.dumps(known, indent=2) + "\n")
-        sys.stdout.write(f"{len(new)} accepted; look at the difference of {KNOWN.relative_to(ROOT)}.\n")
+        sys.stdout.write(f"{len(new)} accepted; look at the difference of {KNOWN.name}.\n")
         return 0
     for path, secret in sorted(new, key=lambda each: each[0]):
         text = secret.secret_value or ""

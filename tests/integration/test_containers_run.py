@@ -46,6 +46,7 @@ class Machine:
 
     folder: Path
     packages: Path
+    project: Path
     variables: dict[str, str]
     ports: dict[str, int] = field(
         default_factory=lambda: {n: any_free_port() for n in ("pg", "s3", "airflow")}
@@ -77,12 +78,13 @@ class Machine:
             made.mkdir(parents=True, exist_ok=True)
         image = {
             "PATH": f"{self.packages / 'bin'}:{Path(str(resolve_minio())).parent}:{os.defpath}",
-            "LAKEHOUSE_PROJECT": str(ROOT),
+            "LAKEHOUSE_PROJECT": str(self.project),
             "LAKEHOUSE_HOME": str(self.folder / "volumes" / "home"),
             "AIRFLOW_HOME": str(own / "airflow"),
             "HOME": str(own),
             "TMPDIR": str(scratch),
             "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
         given = {
             key: self.place(str(value)) for key, value in self.services[name].get("environment", {}).items()
@@ -101,17 +103,22 @@ class Machine:
         return self.folder / f"{name}.log"
 
     def job(self, name: str) -> None:
+        done = self.execute(name, self.command(name), timeout=300)
+        assert done.returncode == 0, (name, self.log(name).read_text()[-3000:])
+
+    def execute(self, name: str, command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run something in a service's container, its output in the service's log."""
+        given: dict[str, str] = options.pop("environment", {})
         with self.log(name).open("ab") as output:
-            done = subprocess.run(
-                ["/usr/bin/env", *self.command(name)],
-                env=self.environment(name),
+            return subprocess.run(
+                ["/usr/bin/env", *command],
+                env=self.environment(name) | given,
                 cwd="/",
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,
-                timeout=300,
+                **options,
             )
-        assert done.returncode == 0, (name, self.log(name).read_text()[-3000:])
 
     def start(self, name: str) -> None:
         if name == "postgres":
@@ -199,7 +206,12 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
     *_, sync = re.findall(r"uv (sync --frozen .+)", text)
     uv = ROOT / ".tools" / "uv" / "bin" / "uv"
-    environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(target), "UV_PYTHON_DOWNLOADS": "never"}
+    environment = {
+        **os.environ,
+        "UV_PROJECT_ENVIRONMENT": str(target),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_COMPILE_BYTECODE": "1",
+    }
     python = getattr(sys, "_base_executable", sys.executable)
     subprocess.run(
         [str(uv), *sync.split(), "--python", python],
@@ -283,6 +295,21 @@ def test_the_log_of_a_task_lies_on_s3_and_is_shown_from_there(machine: Machine) 
 def _objects(machine: Machine, bucket: str, prefix: str) -> list[str]:
     found = machine.store().list_objects_v2(Bucket=bucket, Prefix=prefix)
     return [entry["Key"] for entry in found.get("Contents", [])]
+
+
+def test_a_delivery_reaches_gold_and_nothing_is_written_into_the_image(machine: Machine) -> None:
+    before = sorted(machine.project.rglob("*"))
+    with (ROOT / ".ci" / "compose_smoke.py").open() as script:
+        done = machine.execute(
+            "airflow-scheduler",
+            ["python", "-m", "lakehouse.stack.service", "python", "-"],
+            stdin=script,
+            environment={"LAKEHOUSE_AIRFLOW_PASSWORD": machine.variables["LAKEHOUSE_AIRFLOW_PASSWORD"]},
+            timeout=400,
+        )
+    assert done.returncode == 0, machine.log("airflow-scheduler").read_text()[-3000:]
+    after = sorted(path for path in machine.project.rglob("*") if "__pycache__" not in path.parts)
+    assert after == before
 
 
 def test_a_component_that_ended_is_found_out(machine: Machine) -> None:
