@@ -108,12 +108,16 @@ def homes_environment(told: Deployment) -> dict[str, str]:
 
 
 def environment(command: Sequence[str], told: Deployment, given: Mapping[str, str]) -> dict[str, str]:
-    """The variables a command runs with; what is given from outside wins."""
+    """The variables a command runs with: of Airflow and of the homes, where it is told enough; what is given wins.
+
+    Raises:
+        StackError: a credential that is needed is missing, a placeholder, or can be guessed.
+    """
     own: dict[str, str] = {}
-    if command[0] == "airflow":
-        own = airflow_environment(told)
-    elif told.pg_loader_password.get_secret_value():
-        own = homes_environment(told)
+    if told.pg_loader_password.get_secret_value():
+        own |= homes_environment(told)
+    if command[0] == "airflow" or told.airflow_fernet_key.get_secret_value():
+        own |= airflow_environment(told)
     return {**own, **given}
 
 
@@ -125,7 +129,7 @@ def main() -> None:
     try:
         told = Deployment()
         variables = environment(command, told, os.environ)
-        if command[:2] == ["airflow", "api-server"]:
+        if "api-server" in command or told.airflow_password.get_secret_value():
             home = Path(variables["AIRFLOW_HOME"])
             home.mkdir(parents=True, exist_ok=True)
             airflow.write_passwords(home, told.secret("airflow_password"))
