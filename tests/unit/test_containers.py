@@ -28,7 +28,8 @@ from ..support import compose
 ROOT = compose.ROOT
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 EXAMPLE = compose.EXAMPLE.read_text(encoding="utf-8")
-SERVICES = compose.raw()["services"]
+#: Those of the overlays too.
+SERVICES = compose.raw(*compose.OVERLAYS)["services"]
 SERVERS = sorted(name for name, service in SERVICES.items() if not compose.is_job(service))
 #: Where the official image of Postgres keeps everything since version 18.
 POSTGRES_VOLUME = "/var/lib/postgresql"
@@ -48,7 +49,7 @@ def stage(name: str) -> str:
 
 @pytest.fixture
 def filled(tmp_path: Path) -> dict[str, Any]:
-    return compose.services(compose.filled_in(tmp_path))
+    return compose.services(compose.filled_in(tmp_path), *compose.OVERLAYS)
 
 
 # --- by the specifications --------------------------------------------------------------------------------------
@@ -58,8 +59,8 @@ def test_the_compose_file_follows_the_specification(tmp_path: Path) -> None:
     import yaml
 
     resolved = tmp_path / "compose.yml"
-    resolved.write_text(yaml.safe_dump(compose.resolved(compose.filled_in(tmp_path))))
-    for path in (compose.COMPOSE, resolved):
+    resolved.write_text(yaml.safe_dump(compose.resolved(compose.filled_in(tmp_path), *compose.OVERLAYS)))
+    for path in (compose.COMPOSE, *compose.OVERLAYS, resolved):
         done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(path))
         assert done.returncode == 0, done.stdout
 
@@ -76,7 +77,7 @@ def test_workflows_follow_the_schema() -> None:
 def used_variables() -> dict[str, set[str | None]]:
     """Variable → its defaults in the compose file; None where it is required."""
     found: dict[str, set[str | None]] = {}
-    for text in compose.texts(compose.raw()):
+    for text in compose.texts(compose.raw(*compose.OVERLAYS)):
         for match in compose.VARIABLE.finditer(text):
             default = None if match["kind"] == ":?" else match["rest"]
             found.setdefault(match["name"], set()).add(default)
@@ -204,7 +205,7 @@ def test_a_server_restarts_and_tells_its_health(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"].keys() == {"test", "interval", "timeout", "start_period", "retries"}
-    assert service["healthcheck"]["test"][0] == "CMD"
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
     assert "stop_grace_period" in service
 
 
@@ -270,6 +271,7 @@ def test_hosts_are_services(filled: dict[str, Any]) -> None:
 def test_commands_are_those_of_the_laptop(filled: dict[str, Any]) -> None:
     for name, arguments in airflow.components("0.0.0.0", 8080).items():  # noqa: S104
         assert filled[name]["command"] == ["airflow", *arguments]
+    assert filled["airflow-worker"]["command"][:3] == ["airflow", "celery", "worker"]
     data = Path("/var/lib/minio/data")
     assert filled["minio"]["command"] == s3.minio_command(Path("minio"), data, 9000, listen="")
     settings = [f"-c{name}={value}" for name, value in postgres.SETTINGS.items()]
@@ -327,3 +329,68 @@ def test_the_build_uses_the_makefiles_uv_and_leaves_out_what_only_the_laptop_nee
     (version,) = re.findall(r"^ARG VERSION=(\S+)$", DOCKERFILE, re.MULTILINE)
     assert version == project["version"]
     assert {service["image"].partition(":")[2] for service in OUR_IMAGES.values()} == {version}
+
+
+# --- Kubernetes -------------------------------------------------------------------------------------------------
+
+
+def kubernetes() -> dict[tuple[str, str], dict[str, Any]]:
+    """(kind, name) → object."""
+    import yaml
+
+    text = (ROOT / "docs" / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8")
+    return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load(text)["items"]}
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """Name → pod of every job and deployment, and of a task."""
+    import yaml
+
+    found = {
+        n: o["spec"]["template"]["spec"]
+        for (kind, n), o in kubernetes().items()
+        if kind in ("Job", "Deployment")
+    }
+    task = yaml.safe_load(kubernetes()["ConfigMap", "airflow-task"]["data"]["task.yaml"])
+    return found | {"task": task["spec"]}
+
+
+def test_kubernetes_runs_the_commands_and_checks_of_the_compose_file(filled: dict[str, Any]) -> None:
+    for name, pod in pods().items():
+        if name == "task":
+            continue
+        (container,) = pod["containers"]
+        assert container["args"] == filled[name]["command"], name
+        probe = container.get("readinessProbe") or container.get("livenessProbe")
+        if probe:
+            assert ["CMD", *probe["exec"]["command"]] == filled[name]["healthcheck"]["test"], name
+
+
+def test_kubernetes_pods_are_confined_and_mount_what_the_image_writes_to(filled: dict[str, Any]) -> None:
+    for name, pod in pods().items():
+        (container,) = pod["containers"]
+        uid = int(filled["airflow-scheduler"]["user"].split(":")[0])
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == uid
+        assert container["securityContext"] == {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        written = {"/tmp", "/var/lib/lakehouse", "/scratch"}  # noqa: S108
+        assert {m["mountPath"] for m in container["volumeMounts"]} >= written
+        assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+        assert container["image"].endswith(filled["airflow-scheduler"]["image"])
+        assert "memory" in container["resources"]["limits"]
+        # Nobody but the scheduler may ask Kubernetes for anything.
+        assert pod["automountServiceAccountToken"] is (name == "airflow-scheduler")
+
+
+def test_kubernetes_variables_are_read_and_credentials_are_in_secrets() -> None:
+    given = kubernetes()["ConfigMap", "lakehouse"]["data"]
+    assert {name for name in given if not name.startswith("AIRFLOW__")} <= read_by_the_code()
+    assert not set(given) & set(credentials.GENERATED)
+    holders = {
+        name for name, pod in pods().items() if "lakehouse-setup" in str(pod["containers"][0]["envFrom"])
+    }
+    assert holders == {"database"}

@@ -49,6 +49,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "LAKEHOUSE_AIRFLOW_FERNET_KEY": _fernet_key,
     "LAKEHOUSE_AIRFLOW_JWT_SECRET": _key,
     "LAKEHOUSE_AIRFLOW_API_SECRET": _key,
+    "LAKEHOUSE_REDIS_PASSWORD": _password,
 }
 
 
