@@ -54,7 +54,8 @@ class Machine:
     running: dict[str, Tethered] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.services = compose.services(self.variables)
+        found = compose.services(self.variables)
+        self.services = {name: service for name, service in found.items() if "profiles" not in service}
 
     def place(self, text: str) -> str:
         """A text of the compose file with hosts, ports and paths of this machine."""
@@ -70,6 +71,11 @@ class Machine:
             "8080": str(self.ports["airflow"]),
             ":9000": f"127.0.0.1:{self.ports['s3']}",
         }.get(text, text)
+
+    @property
+    def binaries(self) -> Path:
+        """Where the wheel has what the official image of Postgres has on its path."""
+        return postgres.place_for(self.folder / "pg").binaries
 
     def environment(self, name: str) -> dict[str, str]:
         """The variables of the image and of the service, and nothing of this process."""
@@ -89,6 +95,9 @@ class Machine:
         given = {
             key: self.place(str(value)) for key, value in self.services[name].get("environment", {}).items()
         }
+        if "PGHOST" in given:
+            given |= {"PGHOST": "127.0.0.1", "PGPORT": str(self.ports["pg"])}
+            image["PATH"] = f"{self.binaries}:{image['PATH']}"
         if "LAKEHOUSE_PG_HOST" in given:
             given |= {"LAKEHOUSE_PG_HOST": "127.0.0.1", "LAKEHOUSE_PG_PORT": str(self.ports["pg"])}
         return image | given
@@ -147,7 +156,7 @@ class Machine:
         command = [self.place(part) for part in check]
         environment = self.environment(name)
         if name == "postgres":
-            environment["PATH"] = f"{postgres.place_for(self.folder / 'pg').binaries}:{environment['PATH']}"
+            environment["PATH"] = f"{self.binaries}:{environment['PATH']}"
             command += ["--port", str(self.ports["pg"])]
         limit = int(self.services[name]["healthcheck"]["timeout"].removesuffix("s"))
         done = subprocess.run(
@@ -270,7 +279,12 @@ def test_jobs_may_be_repeated(machine: Machine) -> None:
 
 
 def test_roles_have_the_passwords_of_the_env_file(machine: Machine) -> None:
-    for role, database in (("loader", "lakehouse"), ("analyst", "lakehouse"), ("airflow", "airflow")):
+    for role, database in (
+        ("loader", "lakehouse"),
+        ("analyst", "lakehouse"),
+        ("guard", "postgres"),
+        ("airflow", "airflow"),
+    ):
         user = "airflow" if role == "airflow" else f"lakehouse_{role}"
         psycopg2.connect(
             host="127.0.0.1",

@@ -13,8 +13,6 @@ from lakehouse.stack import credentials
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-#: Files that are laid over it, for another way to run the same.
-OVERLAYS = sorted(ROOT.glob("docker-compose.*.yml"))
 EXAMPLE = ROOT / ".env.example"
 
 Service = dict[str, Any]
@@ -23,23 +21,10 @@ Service = dict[str, Any]
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?:(?P<kind>:-|-|:\?)(?P<rest>[^}]*))?\}")
 
 
-def raw(*overlays: Path) -> dict[str, Any]:
-    """The file, with others laid over it, and its variables still in it."""
+def raw() -> dict[str, Any]:
+    """The file with its variables still in it."""
     loaded: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
-    base = loaded["services"]
-    for overlay in overlays:
-        for name, service in yaml.safe_load(overlay.read_text(encoding="utf-8"))["services"].items():
-            extended = service.pop("extends", None)
-            below = base[extended["service"]] if extended else base.get(name, {})
-            loaded["services"] = loaded["services"] | {name: _laid_over(below, service)}
     return loaded
-
-
-def _laid_over(below: Any, above: Any) -> Any:
-    """Mappings are merged; anything else is replaced, as commands and health checks are."""
-    if isinstance(below, dict) and isinstance(above, dict):
-        return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
-    return above
 
 
 def put_in(text: str, variables: Mapping[str, str]) -> str:
@@ -61,8 +46,8 @@ def put_in(text: str, variables: Mapping[str, str]) -> str:
     return VARIABLE.sub(value, text)
 
 
-def resolved(variables: Mapping[str, str], *overlays: Path) -> dict[str, Any]:
-    """The file, with others laid over it, all variables put in."""
+def resolved(variables: Mapping[str, str]) -> dict[str, Any]:
+    """The file with all variables put in."""
 
     def walk(node: Any) -> Any:
         if isinstance(node, dict):
@@ -71,13 +56,13 @@ def resolved(variables: Mapping[str, str], *overlays: Path) -> dict[str, Any]:
             return [walk(value) for value in node]
         return put_in(node, variables) if isinstance(node, str) else node
 
-    made: dict[str, Any] = walk(raw(*overlays))
+    made: dict[str, Any] = walk(raw())
     return made
 
 
-def services(variables: Mapping[str, str], *overlays: Path) -> dict[str, Service]:
+def services(variables: Mapping[str, str]) -> dict[str, Service]:
     """Name → service, all variables put in."""
-    found: dict[str, Service] = resolved(variables, *overlays)["services"]
+    found: dict[str, Service] = resolved(variables)["services"]
     return found
 
 

@@ -20,7 +20,7 @@ from typer.main import get_command
 from lakehouse.cli.main import app
 from lakehouse.engine.session import EngineSettings
 from lakehouse.home.settings import Settings
-from lakehouse.stack import airflow, credentials, postgres, processes, s3
+from lakehouse.stack import airflow, credentials, postgres, processes, roles, s3
 from lakehouse.stack.service import Deployment
 
 from ..support import compose
@@ -28,8 +28,7 @@ from ..support import compose
 ROOT = compose.ROOT
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 EXAMPLE = compose.EXAMPLE.read_text(encoding="utf-8")
-#: Those of the overlays too.
-SERVICES = compose.raw(*compose.OVERLAYS)["services"]
+SERVICES = compose.raw()["services"]
 SERVERS = sorted(name for name, service in SERVICES.items() if not compose.is_job(service))
 #: Where the official image of Postgres keeps everything since version 18.
 POSTGRES_VOLUME = "/var/lib/postgresql"
@@ -49,7 +48,7 @@ def stage(name: str) -> str:
 
 @pytest.fixture
 def filled(tmp_path: Path) -> dict[str, Any]:
-    return compose.services(compose.filled_in(tmp_path), *compose.OVERLAYS)
+    return compose.services(compose.filled_in(tmp_path))
 
 
 # --- by the specifications --------------------------------------------------------------------------------------
@@ -59,8 +58,8 @@ def test_the_compose_file_follows_the_specification(tmp_path: Path) -> None:
     import yaml
 
     resolved = tmp_path / "compose.yml"
-    resolved.write_text(yaml.safe_dump(compose.resolved(compose.filled_in(tmp_path), *compose.OVERLAYS)))
-    for path in (compose.COMPOSE, *compose.OVERLAYS, resolved):
+    resolved.write_text(yaml.safe_dump(compose.resolved(compose.filled_in(tmp_path))))
+    for path in (compose.COMPOSE, resolved):
         done = tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(path))
         assert done.returncode == 0, done.stdout
 
@@ -77,7 +76,7 @@ def test_workflows_follow_the_schema() -> None:
 def used_variables() -> dict[str, set[str | None]]:
     """Variable → its defaults in the compose file; None where it is required."""
     found: dict[str, set[str | None]] = {}
-    for text in compose.texts(compose.raw(*compose.OVERLAYS)):
+    for text in compose.texts(compose.raw()):
         for match in compose.VARIABLE.finditer(text):
             default = None if match["kind"] == ":?" else match["rest"]
             found.setdefault(match["name"], set()).add(default)
@@ -87,7 +86,8 @@ def used_variables() -> dict[str, set[str | None]]:
 def test_the_example_has_every_variable_of_the_compose_file_and_no_other() -> None:
     active = credentials.read(compose.EXAMPLE)
     # The revision is written by whoever builds, never in .env.
-    assert used_variables().keys() - {"LAKEHOUSE_REVISION"} == active.keys()
+    # Compose itself reads the list of profiles.
+    assert used_variables().keys() - {"LAKEHOUSE_REVISION"} == active.keys() - {"COMPOSE_PROFILES"}
 
 
 def test_a_default_is_what_the_example_says() -> None:
@@ -131,7 +131,7 @@ def test_every_variable_that_the_code_reads_is_explained_in_the_example_and_noth
     explained = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
     only_compose = used_variables().keys() - read_by_the_code()
     assert read_by_the_code() - explained == set()
-    assert explained - read_by_the_code() - only_compose == set()
+    assert explained - read_by_the_code() - only_compose == {"COMPOSE_PROFILES"}
 
 
 def test_every_variable_given_to_a_container_is_one_that_is_read(filled: dict[str, Any]) -> None:
@@ -276,6 +276,12 @@ def test_commands_are_those_of_the_laptop(filled: dict[str, Any]) -> None:
     assert filled["minio"]["command"] == s3.minio_command(Path("minio"), data, 9000, listen="")
     settings = [f"-c{name}={value}" for name, value in postgres.SETTINGS.items()]
     assert filled["postgres"]["command"] == ["postgres", *settings]
+    shell, option, loop = filled["guard"]["command"]
+    assert (shell, option, loop) == ("sh", "-c", roles.guard_loop("psql"))
+    assert filled["guard"]["environment"].keys() == set(
+        re.findall(r"export (\w+)=", roles.guard_script(Path(), 1, ""))
+    )
+    assert filled["guard"]["image"] == filled["postgres"]["image"]
     initdb = filled["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()
     assert initdb == list(postgres.INITDB_OPTIONS)
 
@@ -366,31 +372,30 @@ def test_kubernetes_runs_the_commands_and_checks_of_the_compose_file(filled: dic
             assert ["CMD", *probe["exec"]["command"]] == filled[name]["healthcheck"]["test"], name
 
 
-def test_kubernetes_pods_are_confined_and_mount_what_the_image_writes_to(filled: dict[str, Any]) -> None:
-    for name, pod in pods().items():
-        (container,) = pod["containers"]
-        uid = int(filled["airflow-scheduler"]["user"].split(":")[0])
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        assert pod["securityContext"]["runAsUser"] == uid
-        assert container["securityContext"] == {
-            "readOnlyRootFilesystem": True,
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        written = {"/tmp", "/var/lib/lakehouse", "/scratch"}  # noqa: S108
-        assert {m["mountPath"] for m in container["volumeMounts"]} >= written
-        assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
-        assert container["image"].endswith(filled["airflow-scheduler"]["image"])
-        assert "memory" in container["resources"]["limits"]
-        # Nobody but the scheduler may ask Kubernetes for anything.
-        assert pod["automountServiceAccountToken"] is (name == "airflow-scheduler")
+@pytest.mark.parametrize("name", sorted(pods()))
+def test_a_pod_is_confined_and_mounts_what_its_service_writes_to(name: str, filled: dict[str, Any]) -> None:
+    pod, service = pods()[name], filled["airflow-scheduler" if name == "task" else name]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}" == service["user"]
+    assert container["securityContext"] == {
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    written = {mount.split(":")[1] for mount in service.get("volumes", [])}
+    written |= {mount.split(":")[0] for mount in service["tmpfs"]}
+    assert {m["mountPath"] for m in container["volumeMounts"]} >= written
+    assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+    assert container["image"].endswith(service["image"])
+    assert "memory" in container["resources"]["limits"]
+    # Nobody but the scheduler may ask Kubernetes for anything.
+    assert pod["automountServiceAccountToken"] is (name == "airflow-scheduler")
 
 
 def test_kubernetes_variables_are_read_and_credentials_are_in_secrets() -> None:
     given = kubernetes()["ConfigMap", "lakehouse"]["data"]
     assert {name for name in given if not name.startswith("AIRFLOW__")} <= read_by_the_code()
     assert not set(given) & set(credentials.GENERATED)
-    holders = {
-        name for name, pod in pods().items() if "lakehouse-setup" in str(pod["containers"][0]["envFrom"])
-    }
+    holders = {name for name, pod in pods().items() if "lakehouse-setup" in str(pod["containers"])}
     assert holders == {"database"}

@@ -60,17 +60,28 @@ def close_warehouse(superuser_dsn: str) -> None:
         cursor.execute(_script("020_warehouse.sql"))
 
 
-def guard_script(psql: Path, port: int, password: str) -> str:
-    """A shell script that calls the guard for ever; it waits for a Postgres that is not there."""
-    address = f"host={LOOPBACK} port={port} user={GUARD} dbname=postgres application_name=lakehouse-guard"
+def guard_loop(psql: str) -> str:
+    """Shell lines that call the guard for ever; they wait for a Postgres that is not there. ``PG*`` say where it is."""
     return (
-        f"export PGPASSWORD={shlex.quote(password)}\n"
         "while :; do\n"
-        f"  echo 'select guard.enforce() \\watch {_GUARD_EVERY}' | "
-        f"{shlex.quote(str(psql))} -X -q -o /dev/null -v ON_ERROR_STOP=1 {shlex.quote(address)}\n"
+        f"  echo 'select guard.enforce() \\watch {_GUARD_EVERY}' | {psql} -X -q -o /dev/null -v ON_ERROR_STOP=1\n"
         f"  sleep {_GUARD_EVERY}\n"
         "done\n"
     )
+
+
+def guard_script(psql: Path, port: int, password: str) -> str:
+    """A shell script that calls the guard of the laptop's Postgres for ever."""
+    where = {
+        "PGHOST": LOOPBACK,
+        "PGPORT": str(port),
+        "PGUSER": GUARD,
+        "PGPASSWORD": password,
+        "PGDATABASE": "postgres",
+        "PGAPPNAME": "lakehouse-guard",
+    }
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in where.items())
+    return exports + guard_loop(shlex.quote(str(psql)))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import StackError
-from lakehouse.stack import airflow, credentials, postgres
+from lakehouse.stack import airflow, credentials, postgres, roles
 from lakehouse.stack.postgres import PostgresServer
 from lakehouse.stack.s3 import REGION
 from lakehouse.stack.state import S3Endpoint, checkout
@@ -33,6 +33,7 @@ class Deployment(BaseSettings):
     pg_superuser_password: SecretStr = SecretStr("")
     pg_loader_password: SecretStr = SecretStr("")
     pg_analyst_password: SecretStr = SecretStr("")
+    pg_guard_password: SecretStr = SecretStr("")
     pg_airflow_password: SecretStr = SecretStr("")
     s3_endpoint: str = Field(default="", description="empty: AWS itself")
     access_key: str = Field(default="", description="empty: the machine's role")
@@ -58,15 +59,16 @@ class Deployment(BaseSettings):
         credentials.check({f"LAKEHOUSE_{name.upper()}": value})
         return value
 
-    def server(self, *roles: str) -> PostgresServer:
+    def server(self, *wanted: str) -> PostgresServer:
         """Postgres, with the passwords of the roles that are asked for."""
         names = {
             postgres.SUPERUSER: "pg_superuser_password",
             postgres.LOADER: "pg_loader_password",
             postgres.ANALYST: "pg_analyst_password",
+            roles.GUARD: "pg_guard_password",
             postgres.AIRFLOW: "pg_airflow_password",
         }
-        passwords = {role: self.secret(names[role]) for role in roles or names}
+        passwords = {role: self.secret(names[role]) for role in wanted or names}
         return PostgresServer(self.pg_port, passwords, host=self.pg_host)
 
     @property
