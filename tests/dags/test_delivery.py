@@ -1,4 +1,4 @@
-"""How long a missing delivery is waited for."""
+"""Which deliveries that come late are taken up without anybody's help."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lakehouse.orchestrate.delivery import remaining_wait
+from lakehouse.orchestrate.delivery import awaited_days
 
-DAY_END = datetime(2018, 10, 18, tzinfo=UTC)
+MIDNIGHT = datetime(2018, 10, 18, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("now", "wait_hours", "expected"),
+    ("since_midnight", "wait_hours", "expected"),
     [
-        (DAY_END, 24, timedelta(hours=24)),
-        (DAY_END + timedelta(hours=23), 24, timedelta(hours=1)),
-        (DAY_END + timedelta(hours=24), 24, timedelta(0)),
-        (DAY_END + timedelta(days=900), 24, timedelta(days=1 - 900)),
-        (DAY_END, 0, timedelta(0)),
+        (timedelta(hours=1), 24, ["2018-10-17"]),
+        (timedelta(hours=23, minutes=59), 24, ["2018-10-17"]),
+        (timedelta(minutes=5), 24, []),  # the clock's own run is on its way, and the day before is over
+        (timedelta(hours=7), 6, []),
+        (timedelta(hours=1), 48, ["2018-10-16", "2018-10-17"]),
+        (timedelta(minutes=5), 48, ["2018-10-16"]),
+        (timedelta(hours=1), 0, []),
     ],
 )
-def test_the_wait_counts_from_the_end_of_the_day(now: datetime, wait_hours: int, expected: timedelta) -> None:
-    assert remaining_wait("2018-10-17", wait_hours, now) == expected
+def test_a_day_is_awaited_for_some_hours_after_its_end(
+    since_midnight: timedelta, wait_hours: float, expected: list[str]
+) -> None:
+    assert awaited_days(wait_hours, MIDNIGHT + since_midnight) == expected

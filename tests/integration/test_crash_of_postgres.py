@@ -160,7 +160,7 @@ def test_a_crash_in_a_stage_and_one_after_it_are_healed_by_trying_again(
     mortal.start()
     assert made.checksums("gold") == published
     # All of it is what silver makes of it.
-    flow.plan(made.homes, made.project, "olist", "gold", NEXT_DAY, full_refresh=True)
+    flow.plan(made.homes, made.project, "olist", "gold", NEXT_DAY, scope="everything")
     for step in (made.stage, made.gate):
         step("gold", NEXT_DAY)
     assert made.publish("gold", NEXT_DAY)["rows_written"] == 0

@@ -160,7 +160,7 @@ def test_a_rule_that_changed_judges_again_and_identities_stay(lakehouse: Lakehou
     mildly = replace(lakehouse, project=mended)
     mildly.run()
     assert mildly.value("select count(*) from ops.quarantine") == 1  # nothing new came
-    flow.plan(mildly.homes, mended, "olist", "silver", DAY, full_refresh=True)
+    flow.plan(mildly.homes, mended, "olist", "silver", DAY, scope="everything")
     mildly.stage("silver")
     mildly.gate("silver")
     assert mildly.publish("silver")["rows_written"] == 2  # the row and its history

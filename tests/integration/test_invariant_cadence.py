@@ -281,7 +281,7 @@ def test_judged_again_nothing_changes(shop: Lakehouse, expected: dict[str, Any])
     from lakehouse.layer import flow
 
     before = shop.row_versions("silver")
-    flow.plan(shop.homes, shop.project, "olist", "silver", LAST, full_refresh=True)
+    flow.plan(shop.homes, shop.project, "olist", "silver", LAST, scope="everything")
     shop.stage("silver", LAST)
     shop.gate("silver", LAST)
     assert shop.publish("silver", LAST)["rows_written"] == 0

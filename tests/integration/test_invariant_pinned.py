@@ -43,7 +43,7 @@ def delivery_of(number: int, *, status: str = "shipped") -> Delivery:
 
 def recomputing_everything_changes_nothing(lakehouse: Lakehouse, day: str) -> bool:
     """Whether gold is what silver makes of it."""
-    flow.plan(lakehouse.homes, lakehouse.project, lakehouse.source, "gold", day, full_refresh=True)
+    flow.plan(lakehouse.homes, lakehouse.project, lakehouse.source, "gold", day, scope="everything")
     lakehouse.stage("gold", day)
     lakehouse.gate("gold", day)
     return bool(lakehouse.publish("gold", day)["rows_written"] == 0)

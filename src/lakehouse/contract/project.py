@@ -169,6 +169,12 @@ def _computed(path: Path, query: Path) -> GoldModel:
     return model
 
 
+def source_names(root: Path | None = None) -> frozenset[str]:
+    """The sources that have a folder of contracts, without reading these."""
+    folders = ((root or project_root()) / "contracts").iterdir()
+    return frozenset(f.name for f in folders if f.is_dir() and f.name != GOLD)
+
+
 def project_root() -> Path:
     """Where the contracts and SQL are: ``LAKEHOUSE_PROJECT``, or the checkout this package runs from."""
     configured = os.environ.get("LAKEHOUSE_PROJECT")

@@ -27,7 +27,7 @@ from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
 from lakehouse.layer.place import attach_rows
 from lakehouse.layer.stage import Stage, tee
-from lakehouse.layer.steps import LayerSteps, Plan, Superseding, Work
+from lakehouse.layer.steps import Ask, LayerSteps, Plan, Superseding, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, raw_subject
 
@@ -92,32 +92,24 @@ class Bronze(LayerSteps):
     layer = "bronze"
     replaces = False
 
-    def plan(
-        self,
-        homes: Homes,
-        conn: Connection,
-        project: Project,
-        source: str,
-        partition_key: str,
-        full_refresh: bool,
-    ) -> Plan:
+    def plan(self, homes: Homes, conn: Connection, project: Project, ask: Ask) -> Plan:
         """One table per file of the delivery that is not served as the current one of its key, of its kind.
 
-        Bytes that are in bronze, but were superseded or are of another kind now, are *revived*: looked at again and
-        handed to silver once more. An empty batch is what a *withdrawn* delivery leaves. The kind is pinned as the
-        publish's fingerprint.
+        Bytes that are in bronze, but were superseded, are of another kind now or are asked for again, are *revived*:
+        looked at again and handed to silver once more. An empty batch is what a *withdrawn* delivery leaves. The kind
+        is pinned as the publish's fingerprint.
 
         Raises:
             LakehouseError: there is no such delivery, it lacks a contract's file, or does not tell a file's kind.
         """
-        batches = _delivered(homes, project, source, partition_key)
+        batches = _delivered(homes, project, ask.source, ask.partition_key)
         rows = conn.execute(text(_KNOWN), {"b": [b.batch_id for b in batches]})
         known = {batch: (stored, kind if current else None) for batch, stored, current, kind in rows}
-        conn.execute(text(_NOTED), [{"source": source} | vars(b) for b in batches])
+        conn.execute(text(_NOTED), [{"source": ask.source} | vars(b) for b in batches])
         wanted = []
         for b in batches:
             stored, served_kind = known.get(b.batch_id, (False, None))
-            if served_kind != b.kind:
+            if ask.means(b.table) and (served_kind != b.kind or ask.scope != "pending"):
                 mode = "withdraw" if b.is_empty else "revive" if stored else "batch"
                 wanted.append(Wanted(b.table, mode, fingerprint=b.kind, batches=(b.batch_id,)))
         return Plan(tuple(wanted))
@@ -138,16 +130,34 @@ class Bronze(LayerSteps):
             rows = _look_again(conn, staging, batch) if stored else _parse(work, conn, staging, batch)
             counts = {"read": rows, "published": rows}
             mark_accounted(conn, publish, {batch.batch_id: counts})
-            changes = {"inserted": rows, "updated": 0, "deleted": 0, "unchanged": 0, "carried": 0}
+            written, kept = (0, rows) if stored else (rows, 0)
+            changes = {"inserted": written, "updated": 0, "deleted": 0, "unchanged": kept, "carried": 0}
             placement = "none" if stored else "attach"
             mark_staged(conn, publish, attempt, placement=placement, counts=changes, replaced_files=())
         return counts | changes
 
+    def sql(self, project: Project, table: str) -> str:
+        """The COPY that the parsed file streams into; the same rows go to a Parquet file of the lake."""
+        contract = project.contracts[table]
+        names = ",\n    ".join(Target.of(project, "bronze", table).columns)
+        return (
+            f"-- {contract.file_name} is parsed once, all fields as text. Its rows go to Parquet and, on the way, to:\n"
+            f"copy raw.{table} (\n    {names}\n) from stdin (format binary)"
+        )
+
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
-        """The rows as landed. A batch that is served again has been audited when it came first."""
+        """The rows as landed; of a batch that is served again those that are stored."""
         for publish in inputs.publishes:
+            contract = work.project.contracts[publish.table]
             if publish.mode == "batch":
-                yield raw_subject(work.project.contracts[publish.table], inputs.result(session, publish))
+                yield raw_subject(contract, inputs.result(session, publish))
+            elif publish.mode == "revive":
+                relation = publish.stage.replace("stage.", "stored__")
+                batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
+                session.files(
+                    relation, _stored(conn, batch), Target.of(work.project, "bronze", publish.table).columns
+                )
+                yield raw_subject(contract, relation)
 
     def superseding(self, work: Work, conn: Connection, inputs: Inputs) -> Sequence[Superseding]:
         """The batches that take the place of others."""
@@ -268,14 +278,15 @@ def _look_again(conn: Connection, staging: Stage, batch: Batch) -> int:
     """The batch is in both homes since it came first; compare them once more. Returns its rows."""
     if batch.is_empty:
         return 0
-    uris = list(
-        conn.execute(
-            text(
-                "select uri from ops.lake_file where batch_id = :b and layer = 'bronze' and status = 'live'"
-            ),
-            {"b": batch.batch_id},
-        ).scalars()
-    )
     stored = f"raw.{batch.table} where _batch_id = {literal(batch.batch_id)}"
-    staging.agree(uris, stored)
+    staging.agree(_stored(conn, batch), stored)
     return int(conn.execute(text(f"select count(*) from {stored}")).scalar_one())
+
+
+def _stored(conn: Connection, batch: Batch) -> list[str]:
+    """The lake files that hold a batch since it came first."""
+    rows = conn.execute(
+        text("select uri from ops.lake_file where batch_id = :b and layer = 'bronze' and status = 'live'"),
+        {"b": batch.batch_id},
+    )
+    return list(rows.scalars())

@@ -28,6 +28,10 @@ where
     ), '') <> 'blocked')
 order by b.table_name, b.partition_key, b.batch_id
 """
+_CURRENT = """
+select batch_id::text, partition_key::text from ops.batch
+where table_name = :t and partition_key = :k and bronze_publish_id is not null and superseded_by is null
+"""
 #: What silver took up for these dates and does not count any more: it was superseded or withdrawn.
 _GONE = """
 select batch_id::text from ops.batch
@@ -109,6 +113,13 @@ def pending(conn: Connection, source: str, partition_key: str) -> dict[str, dict
     found: dict[str, dict[str, str]] = {}
     for table, batch, date in conn.execute(text(_PENDING), {"source": source, "key": partition_key}):
         found.setdefault(table, {})[batch] = date
+    return found
+
+
+def current(conn: Connection, table: str, partition_key: str) -> dict[str, str]:
+    """Batch id → date, of what bronze serves of a table for a partition, taken up or not."""
+    rows = conn.execute(text(_CURRENT), {"t": table, "k": partition_key})
+    found: dict[str, str] = dict(rows.all())
     return found
 
 

@@ -22,6 +22,7 @@ from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import (
     Publish,
     Run,
+    add_tables,
     begin_attempt,
     close_runs,
     end_run,
@@ -34,7 +35,7 @@ from lakehouse.layer.ledger import (
     start_run,
 )
 from lakehouse.layer.silver import Silver
-from lakehouse.layer.steps import LayerSteps, Work
+from lakehouse.layer.steps import Ask, LayerSteps, Scope, Work
 
 #: The one place that tells the layers apart.
 LAYER_STEPS: dict[Layer, LayerSteps] = {"bronze": Bronze(), "silver": Silver(), "gold": Gold()}
@@ -46,13 +47,12 @@ def plan(
     source: str,
     layer: Layer,
     partition_key: str,
-    *,
-    full_refresh: bool = False,
+    scope: Scope = "pending",
 ) -> tuple[str, ...]:
     """Ask the ledger what this run has to do, pin what it reads, and write it down. Safe to repeat.
 
-    Returns the tables with work; none when all is done. ``full_refresh`` works everything out again: silver from
-    bronze, gold from silver.
+    Returns the tables with work; none when all is done. The scopes ``partition`` and ``everything`` work out again
+    what is done: staged, audited and published anew, and no row that comes out as it was is written.
 
     Raises:
         LakehouseError: bronze: there is no complete delivery for the partition.
@@ -61,7 +61,7 @@ def plan(
     steps = LAYER_STEPS[layer]
     with homes.engine.begin() as conn:
         warehouse.lock(conn, source, layer)
-        planned = steps.plan(homes, conn, project, source, partition_key, full_refresh)
+        planned = steps.plan(homes, conn, project, Ask(source, partition_key, scope))
         close_runs(conn, source, layer, partition_key)
         warehouse.drop(conn, ended_relations(conn, source, layer))
         if not planned.wanted and not planned.settles:
@@ -76,11 +76,19 @@ def plan(
 
 
 def stage(
-    homes: Homes, project: Project, source: str, layer: Layer, partition_key: str, table: str
+    homes: Homes,
+    project: Project,
+    source: str,
+    layer: Layer,
+    partition_key: str,
+    table: str,
+    *,
+    again: bool = False,
 ) -> dict[str, int]:
     """Make one table's rows, in both homes, where no reader sees them. Safe to repeat.
 
-    Returns the row counts, empty when the plan has nothing for this table.
+    Returns the row counts, empty when the plan has nothing for this table. ``again``: then the table is planned here,
+    because somebody asks for it although it is published.
 
     Raises:
         FileDefect: bronze: the landed file is broken.
@@ -90,6 +98,8 @@ def stage(
     with homes.engine.connect() as conn:
         run = open_run(conn, source, layer, partition_key)
         mine = publishes(conn, run, project.staged_with(table)) if run else []
+    if again and not mine:
+        run, mine = _plan_again(homes, project, source, layer, partition_key, table)
     for publish in mine:
         assert run is not None  # noqa: S101 - for the type checker: there are no publishes without a run
         task = ("publish", str(publish.publish_id))
@@ -103,6 +113,30 @@ def stage(
         warehouse.settle_rows(homes, publish.stage)
         total |= {name: total.get(name, 0) + rows for name, rows in counts.items()}
     return total
+
+
+def _plan_again(
+    homes: Homes, project: Project, source: str, layer: Layer, partition_key: str, table: str
+) -> tuple[Run | None, list[Publish]]:
+    """Plan one table that is published: in a run of its own, or in the one that others have begun in the same way."""
+    steps = LAYER_STEPS[layer]
+    with homes.engine.begin() as conn:
+        warehouse.lock(conn, source, layer)
+        run = open_run(conn, source, layer, partition_key)
+        if run and (mine := publishes(conn, run, project.staged_with(table))):
+            return run, mine
+        planned = steps.plan(homes, conn, project, Ask(source, partition_key, "partition", table))
+        if not planned.wanted:
+            return run, []
+        if run is None:
+            run = start_run(conn, source, layer, partition_key, planned.wanted, planned.pins)
+        else:
+            add_tables(conn, run, planned.wanted)
+        if planned.batches:
+            pin_batches(conn, run, planned.batches)
+        mine = publishes(conn, run, project.staged_with(table))
+    steps.prepare(Work(homes, project, run))
+    return run, mine
 
 
 def gate(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ of units as it is; ``changed.<table>`` (rows that changed since the run before, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from graphlib import TopologicalSorter
 
 from sqlalchemy import Connection, text
@@ -25,7 +26,7 @@ from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Pin, Publish, Wanted, current_tables, seen_by_last_run
 from lakehouse.layer.place import place_rows
 from lakehouse.layer.stage import Stage
-from lakehouse.layer.steps import LayerSteps, Plan, Work
+from lakehouse.layer.steps import Ask, LayerSteps, Plan, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, gold_subject
 
@@ -50,29 +51,22 @@ class Gold(LayerSteps):
 
     layer = "gold"
 
-    def plan(
-        self,
-        homes: Homes,
-        conn: Connection,
-        project: Project,
-        source: str,
-        partition_key: str,
-        full_refresh: bool,
-    ) -> Plan:
+    def plan(self, homes: Homes, conn: Connection, project: Project, ask: Ask) -> Plan:
         """One table per model to recompute.
 
         A model is recomputed when something it reads, directly or through other models, changed since the last
-        run; in full when it is new or its SQL changed, or that of a model it reads.
+        run; in full when it is new or its SQL changed, or that of a model it reads, or when it is asked for again:
+        what a partition has brought to gold cannot be told from the rest.
         """
-        pins = tuple(_pins(conn, source))
+        pins = tuple(_pins(conn, ask))
         changed = {p.table for p in pins if p.layer == "silver" and _has_changed(conn, p)}
-        served: dict[str, str] = dict(conn.execute(text(_FINGERPRINTS), {"s": source}).all())
+        served: dict[str, str] = dict(conn.execute(text(_FINGERPRINTS), {"s": ask.source}).all())
         stale: dict[str, Wanted] = {}
-        for table, upstream in project.stage_order(source, "gold").items():
+        for table, upstream in project.stage_order(ask.source, "gold").items():
             model = project.gold[table]
             now = fingerprint(project, model)
             in_full = (
-                full_refresh
+                ask.scope != "pending"
                 or now != served.get(table)
                 or any(u in stale and stale[u].mode == _FULL for u in upstream)
             )
@@ -80,7 +74,7 @@ class Gold(LayerSteps):
             if in_full or inputs & changed or any(u in stale for u in upstream):
                 stale[table] = Wanted(table, _FULL if in_full else "affected", now)
         unseen = any(p.layer == "silver" and p.publish_id != p.since_publish_id for p in pins)
-        return Plan(tuple(stale.values()), pins, settles=unseen)
+        return Plan(tuple(w for t, w in stale.items() if ask.means(t)), pins, settles=unseen)
 
     def prepare(self, work: Work) -> None:
         """Compute the units to recompute, one file each."""
@@ -123,6 +117,21 @@ class Gold(LayerSteps):
         rows = found.inserted + found.updated + found.unchanged
         return {"read": rows, "published": rows} | changes
 
+    def sql(self, project: Project, table: str) -> str:
+        """The queries of the units to recompute, which the plan runs, and the model's own."""
+        model = project.gold[table]
+        units = [] if model.unit == ALL else units_in_order(project, model.source, {model.unit})
+        queries = [
+            f"-- affected.{u}, by the plan\n{project.affected_sql(model.source, u).strip()}" for u in units
+        ]
+        return ";\n\n".join([*queries, f"-- {table}\n{gold_query(model)}"])
+
+    def reads(self, project: Project, table: str) -> list[str]:
+        """The tables that its query names, and those whose changes make it stale."""
+        model = project.gold[table]
+        silver = sorted(model.ods_references | _unit_inputs(project, model))
+        return [f"silver.{t}" for t in silver] + [f"gold.{t}" for t in sorted(model.gold_references)]
+
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
         """The complete result of each table."""
         subjects = [
@@ -136,12 +145,26 @@ class Gold(LayerSteps):
         place_rows(conn, Target.of(work.project, "gold", publish.table), publish)
 
 
-def _pins(conn: Connection, source: str) -> Iterator[Pin]:
-    """Silver and gold as readers see them now; of silver also what the last run of gold has seen."""
-    seen = seen_by_last_run(conn, source, "gold")
-    for pin in current_tables(conn, source, ["silver", "gold"]):
+def _pins(conn: Connection, ask: Ask) -> list[Pin]:
+    """Silver and gold as readers see them now; of silver also what the last run of gold has seen.
+
+    A run for one table reads of silver what that run has read: what came since is news to the other tables, too.
+    """
+    seen = seen_by_last_run(conn, ask.source, "gold")
+    pins = []
+    for pin in current_tables(conn, ask.source, ["silver", "gold"]):
         since = seen.get((pin.layer, pin.table), 0) if pin.layer == "silver" else None
-        yield Pin(pin.layer, pin.table, pin.publish_id, pin.snapshot_id, since)
+        pins.append(replace(pin, since_publish_id=since))
+    return [_as_seen(conn, pin) for pin in pins] if ask.table else pins
+
+
+def _as_seen(conn: Connection, pin: Pin) -> Pin:
+    if not pin.since_publish_id:
+        return pin
+    snapshot = conn.execute(
+        text("select snapshot_id from ops.publish where publish_id = :p"), {"p": pin.since_publish_id}
+    ).scalar()
+    return replace(pin, publish_id=pin.since_publish_id, snapshot_id=snapshot)
 
 
 def _has_changed(conn: Connection, pin: Pin) -> bool:

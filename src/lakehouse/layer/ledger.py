@@ -239,7 +239,14 @@ def start_run(
             ),
             [{"run": run_id} | {f.name: getattr(p, f.name) for f in fields(p)} for p in pinned],
         )
-    base = {p.table: p.publish_id or None for p in pinned if p.layer == layer}
+    run = Run(run_id, source, layer, partition_key, "planned", None)
+    add_tables(conn, run, wanted)
+    return run
+
+
+def add_tables(conn: Connection, run: Run, wanted: Iterable[Wanted]) -> None:
+    """Write down which tables a run makes, each from its pinned state, and the batches they account for."""
+    base = {p.table: p.publish_id or None for p in pins_of(conn, run).values() if p.layer == run.layer}
     for w in wanted:
         publish_id = conn.execute(
             text(
@@ -247,7 +254,8 @@ def start_run(
                 "base_publish_id) values (:run, :s, :l, :t, :k, :m, :f, :base) returning publish_id"
             ),
             {
-                "run": run_id, "s": source, "l": layer, "t": w.table, "k": w.partition_key or partition_key,
+                "run": run.run_id, "s": run.source, "l": run.layer, "t": w.table,
+                "k": w.partition_key or run.partition_key,
                 "m": w.mode, "f": w.fingerprint, "base": base.get(w.table),
             },
         ).scalar_one()  # fmt: skip
@@ -258,7 +266,6 @@ def start_run(
             ),
             {"p": publish_id, "b": list(w.batches), "t": w.table},
         )
-    return Run(run_id, source, layer, partition_key, "planned", None)
 
 
 def pin_batches(conn: Connection, run: Run, batches: Mapping[str, Role]) -> None:

@@ -16,7 +16,7 @@ from lakehouse.engine.difference import difference, matches
 from lakehouse.engine.session import Session, open_session
 from lakehouse.home.homes import Homes
 from lakehouse.layer import conformed
-from lakehouse.layer.deliveries import Reading, pending, plan_table, read_deliveries
+from lakehouse.layer.deliveries import Reading, conform_text, current, pending, plan_table, read_deliveries
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import (
     FATES,
@@ -29,7 +29,7 @@ from lakehouse.layer.ledger import (
 )
 from lakehouse.layer.place import place_rows
 from lakehouse.layer.stage import Stage
-from lakehouse.layer.steps import LayerSteps, Plan, Superseding, Work
+from lakehouse.layer.steps import Ask, LayerSteps, Plan, Superseding, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, contract_subject, history_subject, removed_subject
 
@@ -64,29 +64,24 @@ class Silver(LayerSteps):
 
     layer = "silver"
 
-    def plan(
-        self,
-        homes: Homes,
-        conn: Connection,
-        project: Project,
-        source: str,
-        partition_key: str,
-        full_refresh: bool,
-    ) -> Plan:
+    def plan(self, homes: Homes, conn: Connection, project: Project, ask: Ask) -> Plan:
         """One table (of events: one partition) per set of batches that bronze serves and silver has not taken up.
 
-        ``full_refresh``: everything that bronze serves is judged again.
+        Of everything that is asked for again, what bronze serves is judged again.
         """
-        new = pending(conn, source, partition_key)
+        new = pending(conn, ask.source, ask.partition_key)
         wanted: list[Wanted] = []
         batches: dict[str, Role] = {}
-        for contract in project.tables(source):
-            tables, roles = plan_table(
-                conn, project, contract, new.get(contract.table, {}), reconform=full_refresh
-            )
+        for contract in project.tables(ask.source):
+            if not ask.means(contract.table):
+                continue
+            mine = new.get(contract.table, {})
+            if ask.scope == "partition":
+                mine |= current(conn, contract.table, ask.partition_key)
+            tables, roles = plan_table(conn, project, contract, mine, reconform=ask.scope == "everything")
             wanted += tables
             batches |= roles
-        pins = tuple(current_tables(conn, source, ["silver"]))
+        pins = tuple(current_tables(conn, ask.source, ["silver"]))
         return Plan(tuple(wanted), pins, batches) if wanted else Plan()
 
     def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
@@ -120,6 +115,14 @@ class Silver(LayerSteps):
             mark_accounted(conn, publish, counts)
             changes = staging.done(attempt, found, written)
         return {name: sum(c[name] for c in counts.values()) for name in FATES} | changes
+
+    def sql(self, project: Project, table: str) -> str:
+        """The compiled conform query."""
+        return conform_text(project, project.contracts[table])
+
+    def reads(self, project: Project, table: str) -> list[str]:
+        """Its history, from which a late delivery is worked out."""
+        return [f"silver.{kept}" for kept in project.staged_with(table)]
 
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
         """The complete result of each table, and the rows that are about to be deleted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -15,6 +16,23 @@ from lakehouse.home.homes import Homes
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Pin, Publish, Role, Run, Wanted
 from lakehouse.quality.gate import Subject
+
+#: How much a run works out. pending: what is not done yet. partition: its partition again, too. everything: all again.
+Scope = Literal["pending", "partition", "everything"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What somebody wants of a layer: a source's partition, how much of it, and of one table only when it is named."""
+
+    source: str
+    partition_key: str
+    scope: Scope = "pending"
+    table: str | None = None
+
+    def means(self, table: str) -> bool:
+        """Whether a table is asked for."""
+        return self.table in (None, table)
 
 
 @dataclass(frozen=True)
@@ -58,15 +76,7 @@ class LayerSteps(ABC):
     replaces = True
 
     @abstractmethod
-    def plan(
-        self,
-        homes: Homes,
-        conn: Connection,
-        project: Project,
-        source: str,
-        partition_key: str,
-        full_refresh: bool,
-    ) -> Plan:
+    def plan(self, homes: Homes, conn: Connection, project: Project, ask: Ask) -> Plan:
         """Ask the ledger what there is to do, and pin everything it takes. Runs under the layer's lock."""
 
     def prepare(self, work: Work) -> None:  # noqa: B027 - most layers have nothing to share
@@ -75,6 +85,14 @@ class LayerSteps(ABC):
     @abstractmethod
     def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
         """Make one table's rows in both homes, where no reader sees them; returns the row counts."""
+
+    @abstractmethod
+    def sql(self, project: Project, table: str) -> str:
+        """What :meth:`stage` runs to make a table, for people to read."""
+
+    def reads(self, project: Project, table: str) -> list[str]:
+        """The tables, as ``silver.olist_orders``, that a table is made from, beside itself and its batches."""
+        return []
 
     @abstractmethod
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:

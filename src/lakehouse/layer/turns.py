@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -75,6 +75,18 @@ def _leave_line(conn: Connection, source: str, layer: Layer, orchestrator_run: s
         text("delete from ops.turn where source = :s and layer = :l and orchestrator_run = :r"),
         {"s": source, "l": layer, "r": orchestrator_run},
     )
+
+
+def days_tried(conn: Connection, source: str, partition_keys: Sequence[str]) -> set[str]:
+    """Those of some partitions that bronze has planned, whatever became of it."""
+    rows = conn.execute(
+        text(
+            "select partition_key::text from ops.run where source = :s and layer = 'bronze' "
+            "and partition_key = any(cast(:k as date[]))"
+        ),
+        {"s": source, "k": list(partition_keys)},
+    )
+    return set(rows.scalars())
 
 
 def to_wake(conn: Connection, source: str, layer: Layer) -> str | None:

@@ -1,4 +1,5 @@
-"""Wakes a layer that has missed events, so that a DAG which is unpaused catches up without anybody's help.
+"""Wakes a layer that has missed something, so that it catches up without anybody's help: bronze a delivery that came
+late, silver and gold events while their DAG was paused.
 
 Airflow keeps an event for those only who listen at that moment: ``AssetManager.register_asset_change`` passes over
 paused DAGs, and unpausing one asks for nothing. The ledger knows what a layer has not taken up. So every two minutes
@@ -6,17 +7,22 @@ a task of ``<source>_catch_up`` asks it, and tells the event of the oldest such 
 
 It cannot flood. A layer is woken only when its DAG is not paused and has no run queued or running, with one partition
 at a time, and only for what no run has tried: what the gate has blocked or what has failed is left to people.
+
+A delivery counts as late for ``wait_hours`` after the end of its day. What was landed for days before is history, which
+people run when they want to.
 """
 
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.contract.model import LAYERS
+from lakehouse.orchestrate.delivery import awaited_days, is_delivered
 from lakehouse.orchestrate.homes import open_warehouse
 from lakehouse.orchestrate.planner import is_running
 
@@ -28,7 +34,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def look(source: str) -> list[str]:
+#: What ``look`` leaves for ``wake_bronze``: the day that was delivered.
+DELIVERED = "delivered"
+
+
+def look(source: str, wait_hours: float) -> list[str]:
     """Which layers have to be woken, as ids of the tasks that do it. Takes runs that are over out of the lines, too."""
     from lakehouse.home import warehouse
     from lakehouse.layer import turns
@@ -39,7 +49,12 @@ def look(source: str) -> list[str]:
             return []
         for layer in LAYERS:
             turns.forget_ended_turns(conn, source, layer, is_running(ti, f"{source}_{layer}"))
-        missed = [layer for layer in LAYERS[1:] if turns.to_wake(conn, source, layer)]
+        missed: list[Layer] = [layer for layer in LAYERS[1:] if turns.to_wake(conn, source, layer)]
+        tried = turns.days_tried(conn, source, days := awaited_days(wait_hours, datetime.now(UTC)))
+    late = next((day for day in days if day not in tried and is_delivered(source, day)), None)
+    if late:
+        ti.xcom_push(key=DELIVERED, value=late)
+        missed.insert(0, "bronze")
     return [f"wake_{layer}" for layer in missed if _listens(ti, f"{source}_{layer}")]
 
 

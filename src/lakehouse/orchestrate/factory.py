@@ -1,17 +1,20 @@
 """Builds the DAGs of a source: ``<source>_bronze`` → ``<source>_silver`` → ``<source>_gold``; ``<source>_catch_up``.
 
-    bronze   wait_for_delivery → plan → stage.<table>… → gate → publish ⇒ asset <source>/bronze
-    silver                       plan → stage.<table>… → gate → publish ⇒ asset <source>/silver
-    gold                         plan → stage.<table>… → gate → publish ⇒ asset <source>/gold
+    bronze   find_delivery → plan → stage.<table>… → gate → publish ⇒ asset <source>/bronze
+    silver                   plan → stage.<table>… → gate → publish ⇒ asset <source>/silver
+    gold                     plan → stage.<table>… → gate → publish ⇒ asset <source>/gold
+
+``publish`` also tells the assets of the tables, ``<source>/<layer>/<table>``
+(see :mod:`lakehouse.orchestrate.lineage`).
 
 A partition key, the delivery's date, travels with the asset events. ``plan`` skips the tables without work;
 when nothing is left it goes straight to ``publish``, which tells the event again. Hence the trigger rule of
 the tasks behind it: skipped tables are fine, failed ones are not, and when everything before was skipped (no
 delivery) so is the task.
 
-    catch_up   look → wake_silver ⇒ asset <source>/bronze, wake_gold ⇒ asset <source>/silver
+    catch_up   look → wake_bronze, wake_silver ⇒ asset <source>/bronze, wake_gold ⇒ asset <source>/silver
 
-tells an event again when a layer has missed it.
+starts bronze for a delivery that came late, and tells an event again when a layer has missed it.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ from functools import cache
 from typing import Any
 
 from airflow.providers.standard.operators.python import BranchPythonOperator, PythonOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import (
     DAG,
     Asset,
-    CronPartitionTimetable,
     ExceptionRetryPolicy,
     Param,
     PartitionedAssetTimetable,
@@ -39,10 +42,12 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from lakehouse.contract import Project
 from lakehouse.contract.model import Layer
 from lakehouse.errors import ContractError, FileDefect, GateFailed
-from lakehouse.orchestrate import catch_up, manual, pools, steps
-from lakehouse.orchestrate.delivery import DeliverySensor
-from lakehouse.orchestrate.partition import KEY_FORMAT
+from lakehouse.orchestrate import catch_up, lineage, manual, pools, steps
+from lakehouse.orchestrate.delivery import DeliveryOperator
+from lakehouse.orchestrate.partition import KEY_PARAM
 from lakehouse.orchestrate.planner import PlanOperator
+from lakehouse.orchestrate.stage import StageOperator
+from lakehouse.orchestrate.timetable import DailyDeliveries
 
 #: Skipped is fine, failed is not; skip when everything before was skipped.
 _AFTER_SKIPS = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
@@ -68,8 +73,8 @@ class LayerAssets:
 class Source:
     """What the factory must be told of a source; its tables come from its contracts and gold models.
 
-    ``impact`` says per layer who misses what while it fails; ``wait_hours`` is how long after the end of a
-    day its delivery is waited for.
+    ``impact`` says per layer who misses what while it fails; ``wait_hours`` is for how long after the end of a
+    day (UTC) a delivery that comes late is taken up by itself.
     """
 
     name: str
@@ -79,7 +84,6 @@ class Source:
     assets: LayerAssets
     tags: tuple[str, ...] = ()
     wait_hours: float = 24
-    bronze_runs: int = 16
     stage_timeout: timedelta = timedelta(minutes=30)
     retries: int = 3
     retry_delay: timedelta = timedelta(seconds=10)
@@ -104,34 +108,22 @@ def _project() -> Project:
 
 def _bronze(source: Source, project: Project) -> DAG:
     """The producer: one run a day, for the day that has just ended, or a backfill's days."""
-    params = _key_param() | {
-        "wait_hours": Param(
-            source.wait_hours,
-            type="number",
-            minimum=0,
-            maximum=24 * 14,
-            title="Hours to wait",
-            description="How long after the end of the day (UTC) its delivery is waited for. Later than "
-            "that, and for all days of the past, the landing zone is looked at once; without a delivery the "
-            "run ends as skipped.",
-        )
-    }
+    params = _params("Parse, audit and publish the day's files anew, and after them silver and gold.")
     # No start_date: a fresh installation starts with the next midnight, and catch-up has nothing to catch.
-    timetable = CronPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_format=KEY_FORMAT)
-    with _dag(source, "bronze", timetable, params, max_active_runs=source.bronze_runs) as dag:
-        wait = DeliverySensor(
-            task_id="wait_for_delivery",
+    with _dag(source, "bronze", DailyDeliveries(), params) as dag:
+        find = DeliveryOperator(
+            task_id="find_delivery",
             source=source.name,
-            poke_interval=30,
+            execution_timeout=timedelta(minutes=5),
             doc_md="Succeeds when the delivery's manifest is there; skips the run when there is no delivery.",
         )
-        wait >> _steps(source, "bronze", project)
+        find >> _steps(source, "bronze", project)
     return dag
 
 
 def _silver(source: Source, project: Project) -> DAG:
     """The consumer of bronze; a day at a time, because later rows win over earlier ones."""
-    params = _key_param() | {
+    params = _params("Work the day's deliveries out of bronze again, and after them gold.") | {
         "reconform": Param(
             False,
             type="boolean",
@@ -141,52 +133,61 @@ def _silver(source: Source, project: Project) -> DAG:
         )
     }
     timetable = PartitionedAssetTimetable(assets=source.assets.bronze)
-    with _dag(source, "silver", timetable, params, max_active_runs=1) as dag:
+    with _dag(source, "silver", timetable, params) as dag:
         _steps(source, "silver", project)
     return dag
 
 
 def _gold(source: Source, project: Project) -> DAG:
     """The consumer of silver; a run takes up everything silver published since the last one."""
-    params = _key_param() | {
-        "full_refresh": Param(
-            False,
-            type="boolean",
-            title="Full refresh",
-            description="Recompute every gold table in full, not only what changed. Safe, but takes longer. "
-            "A table whose SQL changed is recomputed in full without this.",
-        )
-    }
+    params = _params(
+        "Recompute every gold table in full, not only what changed: what one day has brought cannot be told from the "
+        "rest. A table whose SQL changed is recomputed in full without this."
+    )
     timetable = PartitionedAssetTimetable(assets=source.assets.silver)
-    with _dag(source, "gold", timetable, params, max_active_runs=1) as dag:
+    with _dag(source, "gold", timetable, params) as dag:
         _steps(source, "gold", project)
     return dag
 
 
 def _catch_up(source: Source) -> DAG:
-    """Tells events again that a layer has missed; a trifle to run when there are none."""
+    """Starts what layers have missed; a trifle to run when there is nothing."""
     with DAG(
         dag_id=f"{source.name}_catch_up",
-        description=f"Wakes silver and gold of {source.name} when they have missed an event.",
+        description=f"Wakes the layers of {source.name} when a delivery came late or an event was missed.",
         schedule=_CATCH_UP,
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=10),
         tags=["lakehouse", f"source:{source.name}", *source.tags],
-        doc_md=manual.catch_up_page(source.name, source.owner),
+        doc_md=manual.catch_up_page(source.name, source.owner, source.wait_hours),
         # The next run tries again.
         default_args={"owner": source.owner, "retries": 0, "execution_timeout": timedelta(minutes=5)},
     ) as dag:
         look = BranchPythonOperator(
             task_id="look",
             python_callable=catch_up.look,
-            op_kwargs={"source": source.name},
-            doc_md="Asks the ledger which layers have missed something.",
+            op_kwargs={"source": source.name, "wait_hours": source.wait_hours},
+            doc_md="Asks landing zone and ledger which layers have missed something.",
         )
         look.template_fields = ()
         assets: dict[Layer, Asset] = {"silver": source.assets.bronze, "gold": source.assets.silver}
-        look >> [_wake(source, layer, asset) for layer, asset in assets.items()]
+        look >> [_wake_bronze(source), *(_wake(source, layer, asset) for layer, asset in assets.items())]
     return dag
+
+
+def _wake_bronze(source: Source) -> TriggerDagRunOperator:
+    day = f"{{{{ ti.xcom_pull(task_ids='look', key='{catch_up.DELIVERED}') }}}}"
+    return TriggerDagRunOperator(
+        task_id="wake_bronze",
+        trigger_dag_id=f"{source.name}_bronze",
+        trigger_run_id=f"landed__{day}__{{{{ dag_run.run_after.isoformat() }}}}",
+        conf={KEY_PARAM: day},
+        logical_date=None,
+        note="The delivery came late.",
+        skip_when_already_exists=True,
+        doc_md="Runs bronze for a delivery that came after its day's run had looked for it.",
+    )
 
 
 def _wake(source: Source, layer: Layer, asset: Asset) -> PythonOperator:
@@ -201,18 +202,19 @@ def _wake(source: Source, layer: Layer, asset: Asset) -> PythonOperator:
     return operator
 
 
-def _dag(source: Source, layer: Any, schedule: Any, params: dict[str, Param], *, max_active_runs: int) -> DAG:
+def _dag(source: Source, layer: Any, schedule: Any, params: dict[str, Param]) -> DAG:
     impact = source.impact[layer]
     page = manual.page(
-        manual.Situation(source.name, layer, source.summary, impact, source.owner, max_active_runs)
+        manual.Situation(source.name, layer, source.summary, impact, source.owner, source.wait_hours)
     )
     return DAG(
         dag_id=f"{source.name}_{layer}",
         description=f"{source.summary} {impact}",
         schedule=schedule,
         catchup=False,
-        max_active_runs=max_active_runs,
-        dagrun_timeout=timedelta(days=15) if layer == "bronze" else timedelta(hours=12),
+        # A second run would only wait for its turn, as a bar in the grid that hides all others.
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=12),
         params=params,
         tags=["lakehouse", f"source:{source.name}", f"layer:{layer}", *source.tags],
         doc_md=page,
@@ -227,16 +229,24 @@ def _dag(source: Source, layer: Any, schedule: Any, params: dict[str, Param], *,
     )
 
 
-def _key_param() -> dict[str, Param]:
+def _params(rebuild: str) -> dict[str, Param]:
+    """What the trigger form of every layer asks for."""
     return {
-        "partition_key": Param(
+        KEY_PARAM: Param(
             None,
             type=["null", "string"],
             format="date",
-            title="Partition key (fallback)",
-            description="The delivery's date, YYYY-MM-DD. For triggers that cannot carry a Partition Key "
-            "of their own, such as `airflow dags trigger --conf`; a run's own key wins.",
-        )
+            title="Day",
+            description="**Which delivery: its date.** It becomes the run's partition key, and the layers after this "
+            "one follow for the same day. (The *Partition Key* under *Advanced Options* may stay empty.)",
+        ),
+        "rebuild": Param(
+            False,
+            type="boolean",
+            title="Rebuild this partition",
+            description=f"For a day that is published: {rebuild[0].lower()}{rebuild[1:]} "
+            "Rows that come out as they were are not written; the gate and its pages are fresh.",
+        ),
     }
 
 
@@ -272,7 +282,7 @@ def _steps(source: Source, layer: Any, project: Project) -> PlanOperator:
     )
     order = project.stage_order(source.name, layer)
     with TaskGroup("stage", tooltip="One task a table: clear one with downstream."):
-        staged = {t: _stage(source, layer, t) for t in order}
+        staged = {t: _stage(source, layer, t, project) for t in order}
     for table, before in order.items():
         # Each hangs on the plan itself too, so that the plan can skip each alone.
         [plan, *(staged[b] for b in before)] >> staged[table]
@@ -281,14 +291,19 @@ def _steps(source: Source, layer: Any, project: Project) -> PlanOperator:
     return plan
 
 
-def _stage(source: Source, layer: Any, table: str) -> PythonOperator:
-    return _task(
-        table,
-        steps.stage,
-        {"source": source.name, "layer": layer, "table": table},
+def _stage(source: Source, layer: Any, table: str, project: Project) -> StageOperator:
+    return StageOperator(
+        task_id=table,
+        source=source.name,
+        layer=layer,
+        table=table,
+        trigger_rule=_AFTER_SKIPS,
         pool=pools.STAGE_POOL,
         execution_timeout=source.stage_timeout,
-        doc_md=f"Makes the rows of {layer} table {table} in both homes, where no reader sees them.",
+        inlets=lineage.read_by(project, source.name, layer, table, source.owner),
+        outlets=lineage.made_by(project, source.name, layer, table, source.owner),
+        doc_md=f"Makes the rows of {layer} table {table} in both homes, where no reader sees them. *Rendered "
+        "Templates* shows the SQL and what it reads, *XCom* the counts.",
     )
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lakehouse.contract.model import Layer
 
+#: Where the plugin serves Data Docs and the site, from the root of Airflow's own address.
+PAGES = "/lakehouse"
+
 #: Runbook → the situation it is for, and the layers that know this situation.
 RUNBOOKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "no-delivery": ("a day has no delivery, or it came late", ("bronze",)),
@@ -35,9 +38,10 @@ RUNBOOKS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 _WHAT = {
     "bronze": """\
-Waits for `landing/$source/dt=<day>/_manifest.json`, reads every file of that delivery as text into the
+Looks for `landing/$source/dt=<day>/_manifest.json`, reads every file of that delivery as text into the
 stage of both homes (Iceberg `bronze`, Postgres `raw`), audits it, publishes it by one COMMIT, and emits
-`$source/bronze` for the day. A day without a delivery ends as skipped; that is not a failure.""",
+`$source/bronze` for the day. A day without a delivery ends as skipped; that is not a failure. When the delivery
+comes within $wait_hours hours after the day's end (UTC), `${source}_catch_up` starts a run of its own.""",
     "silver": """\
 Wakes up when `$source/bronze` is published for a day. Renames, casts, deduplicates and splits off refused
 rows as the contracts say, audits the result, publishes Iceberg `silver` and Postgres `ods` by one COMMIT,
@@ -48,31 +52,29 @@ audits them, publishes Iceberg `gold` and Postgres `gold` by one COMMIT, and emi
 }
 
 _TRIGGER = """\
-trigger with *Partition Key* `D` (form: Advanced Options; REST: `partition_key`; command line:
-`airflow dags trigger ${source}_$layer --conf '{"partition_key": "D"}'`)"""
+*Trigger*, *Day* `D`, *Rebuild this partition* (REST: `partition_key` and `conf: {"rebuild": true}`; command line:
+`airflow dags trigger ${source}_$layer --conf '{"partition_key": "D", "rebuild": true}'`)"""
 _AGAIN = {
     "bronze": f"""\
-backfill the day (UI: *Backfill*, reprocess all runs; or `lakehouse run $source --from D --to D`; or
-`airflow backfill create --dag-id ${{source}}_bronze --from-date D --to-date D
---reprocess-behavior completed`), or {_TRIGGER}.""",
+{_TRIGGER}; silver and gold do the same after it. Many days: *Trigger*, *Backfill*, *All Runs*,
+with *Rebuild this partition*.""",
     "silver": f"""\
-{_TRIGGER}. A DAG that waits for an asset cannot be backfilled: backfill `${{source}}_bronze`, the partition
-travels from there.""",
+{_TRIGGER}; the layers after it do the same. A DAG that waits for an asset cannot be backfilled: backfill
+`${{source}}_bronze`, the partition travels from there.""",
 }
 _AGAIN["gold"] = _AGAIN["silver"]
 
 _RUNS = {
     "bronze": """\
-Up to $max_runs runs are open at once, because some only wait for their delivery; one works at a time, the
-others wait in `plan` for their turn. In a backfill of many days set *Max Active Runs* to 1: the days are
-then taken in order, which is less work for silver.""",
+`max_active_runs` is 1. Runs of a backfill have a limit of their own, and wait in `plan` for their turn; set *Max
+Active Runs* to 1 there: the days are then taken in order, which is less work for silver.""",
     "silver": """\
 `max_active_runs` is 1: a later delivery's rows win over an earlier one's, so days are merged one after the
 other; of two runs at once, the one that publishes later would be overtaken. The param `reconform` judges all of
 bronze again, after a contract's rules have changed (`lakehouse run $source --reconform`).""",
     "gold": """\
 `max_active_runs` is 1: a run recomputes for whatever silver published since the last one, so a second at the
-same time would only be overtaken. The param `full_refresh` recomputes everything.""",
+same time would only be overtaken. *Rebuild this partition* recomputes every table in full.""",
 }
 
 _PAGE = """\
@@ -86,17 +88,20 @@ $summary
 
 **First look**
 
-1. The red task names the place: `wait_for_delivery` (S3), `plan` (ledger), `stage.<table>` (that table),
+1. The red task names the place: $places`plan` (ledger), `stage.<table>` (that table),
    `gate` (a rule), `publish` (the COMMIT). Its log ends with what happened and, after `→`, what to do.
 2. Nothing half-done is visible: readers see the last publish. There is nothing to clean up before a rerun.
-3. What the gate found, also when it passed: `ops.quality_result`. What became of
-   every batch: `ops.batch`, `ops.accounted`.
+3. What the gate found, also when it passed: $data_docs, `ops.quality_result`. What became of
+   every batch: `ops.batch`, `ops.accounted`. What a table means: the $dictionary.
+4. What a `stage.<table>` task runs and reads is under its *Rendered Templates*.
 
 **How to rerun**
 
-* One table: clear its `stage.<table>` task *with downstream*. Everything: clear `plan` *with downstream*.
+* What has failed: clear the red task *with downstream*.
+* One table: clear its `stage.<table>` task *with downstream*, also when it is published.
 * A day `D` (YYYY-MM-DD) again: $again
-* Every step is safe to repeat. A day that is published already writes nothing and tells its event again.
+* Every step is safe to repeat: what comes out as it was is not written. A run for a day that is published, without
+  *Rebuild*, has nothing to do, says so, and tells its event again.
 * $runs
 
 **Runbooks**
@@ -114,29 +119,40 @@ class Situation:
     summary: str
     impact: str
     owner: str
-    max_runs: int
+    wait_hours: float = 24
 
 
 def page(it: Situation) -> str:
     """The DAG's manual in Markdown."""
-    words = {"source": it.source, "layer": it.layer, "max_runs": str(it.max_runs)}
+    words = {"source": it.source, "layer": it.layer, "wait_hours": f"{it.wait_hours:g}"}
+    places = "`find_delivery` (S3), " if it.layer == "bronze" else ""
     texts = {"what": _WHAT, "again": _AGAIN, "runs": _RUNS}
     filled = {name: Template(by_layer[it.layer]).substitute(words) for name, by_layer in texts.items()}
     links = [f"* {what}: {_link(name)}" for name, (what, layers) in RUNBOOKS.items() if it.layer in layers]
     return Template(_PAGE).substitute(
-        words, **filled, summary=it.summary, impact=it.impact, owner=it.owner, links="\n".join(links)
+        words,
+        **filled,
+        summary=it.summary,
+        impact=it.impact,
+        owner=it.owner,
+        places=places,
+        data_docs=_served("data-docs/index.html", "Data Docs"),
+        dictionary=_served("site/index.html", "catalogue of tables and columns"),
+        links="\n".join(links),
     )
 
 
 _CATCH_UP = """\
 ## $source · catch up
 
-**What it does.** Airflow hands an event only to DAGs that are not paused at that moment. Every two minutes this DAG
-asks the ledger whether silver or gold of $source has missed a partition, and tells the event again for the oldest
-one, when the DAG that waits for it is not paused and idle. `wake_…` is skipped when nothing was missed, which is
-the usual case.
+**What it does.** Every two minutes this DAG looks for what layers of $source have missed, and wakes those that are
+not paused and idle. `wake_bronze` starts a run for a delivery that came after its day's run had looked for it, within
+$wait_hours hours after the day's end (UTC). `wake_silver` and `wake_gold` tell an event again, for the oldest
+partition: Airflow hands an event only to DAGs that are not paused at that moment. `wake_…` is skipped when nothing was
+missed, which is the usual case.
 
-**Impact of failure.** A layer that was paused stays behind until its next event. Owner: $owner.
+**Impact of failure.** A late delivery waits until somebody runs its day; a layer that was paused stays behind until its
+next event. Owner: $owner.
 
 **How to rerun.** No need: the next run looks again. Pausing this DAG is safe.
 
@@ -146,15 +162,20 @@ $links
 """
 
 
-def catch_up_page(source: str, owner: str) -> str:
+def catch_up_page(source: str, owner: str, wait_hours: float) -> str:
     """The manual of a source's catch-up DAG in Markdown."""
-    what, _ = RUNBOOKS["partition-did-not-travel"]
-    links = f"* {what}: {_link('partition-did-not-travel')}"
-    return Template(_CATCH_UP).substitute(source=source, owner=owner, links=links)
+    names = ("no-delivery", "partition-did-not-travel")
+    links = "\n".join(f"* {RUNBOOKS[name][0]}: {_link(name)}" for name in names)
+    return Template(_CATCH_UP).substitute(
+        source=source, owner=owner, wait_hours=f"{wait_hours:g}", links=links
+    )
 
 
 def _link(name: str) -> str:
-    """A link when ``LAKEHOUSE_DOCS_URL`` says where the documentation is served, else the file's name."""
-    path = f"docs/runbooks/{name}.md"
-    base = os.environ.get("LAKEHOUSE_DOCS_URL", "").rstrip("/")
-    return f"[{path}]({base}/runbooks/{name}.md)" if base else f"`{path}`"
+    return _served(f"site/runbooks/{name}.html", f"docs/runbooks/{name}.md")
+
+
+def _served(page: str, text: str) -> str:
+    """A link to a page that the plugin serves inside Airflow; ``LAKEHOUSE_PAGES_URL`` says where they are else."""
+    base = os.environ.get("LAKEHOUSE_PAGES_URL", PAGES).rstrip("/")
+    return f"[{text}]({base}/{page})"

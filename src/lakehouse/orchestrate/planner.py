@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.branch import BranchMixIn
 from airflow.sdk import BaseSensorOperator
 
 from lakehouse.orchestrate.homes import open_homes
-from lakehouse.orchestrate.partition import partition_key
+from lakehouse.orchestrate.partition import partition_key, scope
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,7 +31,8 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
     partition first; a run that has ended, by success, failure or deletion, is in nobody's way, so nothing has to
     be released. Waiting holds no worker, and whoever is further back in the line looks less often.
 
-    Nothing to do: every table and the gate are skipped and ``publish`` tells the event again.
+    Nothing to do: every table and the gate are skipped and ``publish`` tells the event again. That is so for a
+    partition which is published, unless the run is asked to rebuild it.
     """
 
     template_fields: Sequence[str] = ()
@@ -69,16 +70,19 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
         super().execute(context)
         from lakehouse.contract import Project
         from lakehouse.layer import flow
+        from lakehouse.layer.published import last_published
 
-        key = partition_key(context)
-        asked = context["params"]
-        full = bool(asked.get("full_refresh") or asked.get("reconform"))
+        key, asked = partition_key(context), scope(context)
         with open_homes() as homes:
-            tables = flow.plan(homes, Project.load(), self.source, self.layer, key, full_refresh=full)
-        what = f"{len(tables)} tables to make: {', '.join(tables)}" if tables else "nothing to do"
+            tables = flow.plan(homes, Project.load(), self.source, self.layer, key, asked)
+            with homes.engine.connect() as conn:
+                before = last_published(conn, self.source, self.layer, key)
+        idle = before.note if before else "nothing to do: there is nothing to publish"
+        what = f"{len(tables)} tables to make: {', '.join(tables)}" if tables else idle
         log.info("%s %s %s: %s", self.source, self.layer, key, what)
         self.do_branch(context, [f"stage.{t}" for t in tables] or ["publish"])
-        return {"partition_key": key, "tables": list(tables), "full_refresh": full}
+        told: dict[str, Any] = {"partition_key": key, "tables": list(tables), "scope": asked}
+        return told if tables else told | {"note": idle}
 
 
 def is_running(ti: Any, dag_id: str) -> Callable[[str], bool]:

@@ -14,7 +14,8 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.orchestrate.homes import open_homes
-from lakehouse.orchestrate.partition import partition_key
+from lakehouse.orchestrate.lineage import tell_tables
+from lakehouse.orchestrate.partition import is_rebuild, partition_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
@@ -28,8 +29,8 @@ log = logging.getLogger(__name__)
 _TOLD = ("run_id", "published_at", "tables", "refused", "broken", "left_out")
 
 
-def stage(source: str, layer: Layer, table: str) -> dict[str, Any]:
-    """Make one table's rows where no reader sees them.
+def stage(source: str, layer: Layer, table: str, *, again: bool = False) -> dict[str, Any]:
+    """Make one table's rows where no reader sees them; ``again``: also when it is published.
 
     Returns the row counts, empty when the plan has nothing for the table.
 
@@ -41,7 +42,7 @@ def stage(source: str, layer: Layer, table: str) -> dict[str, Any]:
 
     key = partition_key(get_current_context())
     with _homes(source, layer, key) as homes:
-        counts = flow.stage(homes, Project.load(), source, layer, key, table)
+        counts = flow.stage(homes, Project.load(), source, layer, key, table, again=again)
     rows = ", ".join(f"{rows:,} {name}" for name, rows in counts.items() if rows)
     log.info("%s.%s %s: %s", layer, table, key, f"rows {rows or 'none'}" if counts else "nothing to do")
     return dict(counts)
@@ -120,6 +121,9 @@ def publish(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
         else:
             log.info("%s: nothing to do: %s. The event is told again.", report.label, done)
             leave_note(context["ti"], f"Nothing to do: {done}.")
+    if is_rebuild(context):
+        told["rebuild"] = True  # the next layer is asked for the same
+    tell_tables(context, source, layer, told)
     event = context["outlet_events"][asset]
     event.extra.update(told)
     event.add_partitions(key)
