@@ -110,6 +110,8 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": str(parallelism()),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        # Stage tasks show the whole of their SQL; the default cuts it at 4,096.
+        "AIRFLOW__CORE__MAX_TEMPLATED_FIELD_LENGTH": "65536",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{site.url}/execution/",
         # The machine's full name may take seconds to resolve, or not resolve at all.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
