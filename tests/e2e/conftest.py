@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,16 +20,17 @@ from .airflow_support import Orchestra, wait_for
 
 DAGS = [
     f"{source}_{layer}" for source in ("olist", "avazu") for layer in ("bronze", "silver", "gold", "catch_up")
-]
+] + ["report_of_kpis"]
 
 
 @pytest.fixture(scope="session")
 def orchestra(server_folder: Path) -> Iterator[Orchestra]:
     """Postgres, MinIO and Airflow (scheduler, DAG processor, triggerer, API server) on ports of their own.
 
-    They serve a copy of the project, to which a test may add.
+    They serve a copy of the project, to which a test may add, with a DAG of somebody else.
     """
     home, project = new_home(server_folder / "home-e2e"), copy_checkout(server_folder / "project")
+    shutil.copy(Path(__file__).parent / "dags" / "consumer.py", project / "dags")
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LAKEHOUSE_PROJECT", str(project))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psutil
@@ -11,6 +11,7 @@ import pytest
 
 from lakehouse.landing.deliver import land
 from lakehouse.landing.sample_avazu import write_sample
+from lakehouse.orchestrate.delivery import awaited_days
 
 from .airflow_support import Orchestra, wait_for
 
@@ -40,17 +41,6 @@ def landed(orchestra: Orchestra, tmp_path_factory: pytest.TempPathFactory) -> Or
     files = write_days(tmp_path_factory.mktemp("avazu"), [date.fromisoformat(day) for day in DAYS])
     assert [r.partition_key for r in land(house.homes, house.project, "avazu", files)] == DAYS
     return orchestra
-
-
-@pytest.fixture(scope="module", autouse=True)
-def vain_wait(orchestra: Orchestra) -> str:
-    """A run that waits twenty seconds for a day that will not come, while the other tests go on."""
-    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
-    seconds_since_its_end = (datetime.now(UTC) - day - timedelta(days=1)).total_seconds()
-    conf = {"wait_hours": (seconds_since_its_end + 20) / 3600}
-    run = orchestra.trigger("avazu_bronze", day.date().isoformat(), conf)
-    orchestra.task_in("avazu_bronze", run, "wait_for_delivery", "deferred")
-    return run
 
 
 def gold_days(orchestra: Orchestra) -> list[str]:
@@ -91,7 +81,7 @@ def test_a_killed_task_is_tried_again_and_completes(landed: Orchestra) -> None:
     landed.ended("avazu_bronze", run)
     tries = {name: t["try_number"] for name, t in landed.tasks("avazu_bronze", run).items()}
     assert tries == {
-        "wait_for_delivery": 1, "plan": 1, "stage.avazu_impressions": 2, "gate": 1, "publish": 2
+        "find_delivery": 1, "plan": 1, "stage.avazu_impressions": 2, "gate": 1, "publish": 2
     }  # fmt: skip
     landed.next_ended("avazu_gold", day)
     assert gold_days(landed) == DAYS[:3]
@@ -115,7 +105,7 @@ def test_a_consumer_that_was_paused_catches_up_by_itself(landed: Orchestra) -> N
     landed.ended("avazu_catch_up", look)
     # Nobody would hear it: nothing is told.
     assert landed.states("avazu_catch_up", look) == {
-        "look": "success", "wake_silver": "skipped", "wake_gold": "skipped"
+        "look": "success", "wake_bronze": "skipped", "wake_silver": "skipped", "wake_gold": "skipped"
     }  # fmt: skip
     assert len(landed.events("avazu/bronze", missed)) == 1
     landed.pause("avazu_silver", paused=False)
@@ -128,16 +118,23 @@ def test_a_consumer_that_was_paused_catches_up_by_itself(landed: Orchestra) -> N
     assert len(landed.runs("avazu_silver", missed)) == 1
 
 
-def test_a_recent_day_is_waited_for_without_a_worker(landed: Orchestra, tmp_path: Path) -> None:
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    run = landed.trigger("avazu_bronze", yesterday.isoformat(), {"wait_hours": 240})
-    landed.task_in("avazu_bronze", run, "wait_for_delivery", "deferred")
+def test_a_delivery_that_comes_late_is_taken_up_though_no_run_waits_for_it(
+    landed: Orchestra, tmp_path: Path
+) -> None:
+    awaited = awaited_days(24, datetime.now(UTC))
+    if not awaited:
+        pytest.skip("just after midnight (UTC), when the day that has ended belongs to the clock")
+    day = awaited[-1]
+    early = landed.trigger("avazu_bronze", day)
+    landed.ended("avazu_bronze", early)
+    assert set(landed.states("avazu_bronze", early).values()) == {"skipped"}
     house = landed.lakehouse
-    land(house.homes, house.project, "avazu", write_days(tmp_path, [yesterday]))
-    landed.ended("avazu_bronze", run)
-    assert landed.states("avazu_bronze", run)["publish"] == "success"
-
-
-def test_a_wait_that_ends_without_a_delivery_is_a_skip(landed: Orchestra, vain_wait: str) -> None:
-    landed.ended("avazu_bronze", vain_wait)
-    assert set(landed.states("avazu_bronze", vain_wait).values()) == {"skipped"}
+    land(house.homes, house.project, "avazu", write_days(tmp_path, [date.fromisoformat(day)]))
+    landed.trigger("avazu_catch_up", None)  # the clock's own is two minutes away
+    run = landed.next_ended("avazu_bronze", day, known=1)
+    assert run["dag_run_id"].startswith(f"landed__{day}__")
+    landed.next_ended("avazu_gold", day)
+    # Nobody has to be woken any more.
+    landed.ended("avazu_catch_up", look := landed.trigger("avazu_catch_up", None))
+    assert landed.states("avazu_catch_up", look)["wake_bronze"] == "skipped"
+    assert len(landed.runs("avazu_bronze", day)) == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lakehouse.errors import LakehouseError
+
 from ..support.olist import DAY, NEXT_DAY, Delivery, ident, small_shop
 from .airflow_support import Orchestra
 
@@ -52,7 +54,46 @@ def test_a_backfill_from_the_command_line_carries_its_days_to_gold(orchestra: Or
         for table in rows:
             assert sum(line.startswith(f"{table} ") for line in told) == 1
         assert not [line for line in told if "credentials" in line or "Returned value" in line]
+        assert DAY in run_id or layer != "bronze"
     assert orchestra.lakehouse.value("select count(*) from gold.fact_order") == 4
+
+
+def test_a_backfill_starts_no_run_that_nobody_has_asked_for(orchestra: Orchestra) -> None:
+    runs = orchestra.api.pages("/dags/olist_bronze/dagRuns", "dag_runs")
+    assert {run["partition_key"] for run in runs if run["run_type"] == "backfill"} == {EMPTY_DAY, DAY}
+    assert [run["dag_run_id"] for run in runs if run["run_type"] == "scheduled"] == []
+
+
+def test_every_table_that_is_published_tells_an_event_of_its_own(orchestra: Orchestra) -> None:
+    for layer in LAYERS:
+        run = orchestra.runs(f"olist_{layer}", DAY)[0]["dag_run_id"]
+        for table in orchestra.lakehouse.tables(layer):  # type: ignore[arg-type]
+            (event,) = orchestra.events(f"olist/{layer}/{table}", DAY)
+            assert (event["source_task_id"], event["source_run_id"]) == ("publish", run)
+            assert event["extra"]["verdict"] in ("passed", "warned")
+            assert event["extra"]["inserted"] == event["extra"]["rows"]
+    (event,) = orchestra.events("olist/silver/olist_orders", DAY)
+    assert event["extra"]["rows"] == event["extra"]["read"] == 4
+
+
+def test_a_dag_elsewhere_runs_when_its_table_is_published(orchestra: Orchestra) -> None:
+    run = orchestra.next_ended("report_of_kpis", DAY)
+    assert run["run_type"] == "asset_triggered"
+
+
+def test_a_stage_task_shows_what_it_runs_and_reads(orchestra: Orchestra) -> None:
+    run = orchestra.runs("olist_gold", DAY)[0]["dag_run_id"]
+    shown = orchestra.tasks("olist_gold", run)["stage.fact_order_payment"]["rendered_fields"]
+    assert "ods.olist_order_payments" in shown["sql"] and "affected.order_id" in shown["sql"]
+    pinned = {t["table"] for t in shown["reads"]["tables"]}
+    assert {"silver.olist_order_payments", "silver.olist_orders"} <= pinned
+    run = orchestra.runs("olist_silver", DAY)[0]["dag_run_id"]
+    shown = orchestra.tasks("olist_silver", run)["stage.olist_products"]["rendered_fields"]
+    committed = orchestra.lakehouse.project.root / "sql/ods/olist_products.conform.sql"
+    assert shown["sql"].strip() == committed.read_text(encoding="utf-8").strip()
+    (batch,) = shown["reads"]["batches"]
+    assert (batch["date"], batch["role"]) == (DAY, "new")
+    assert batch["file"].endswith("olist_products_dataset.csv")
 
 
 def test_a_day_without_delivery_is_skipped_and_wakes_nobody(orchestra: Orchestra) -> None:
@@ -73,6 +114,7 @@ def test_the_same_delivery_again_writes_nothing_and_tells_its_events_again(orche
         assert (states["plan"], states["gate"], states["publish"]) == ("success", "skipped", "success")
         assert orchestra.events(f"olist/{layer}", DAY)[-1]["extra"]["rows_written"] == 0
         assert orchestra.runs(f"olist_{layer}", DAY)[-1]["note"].startswith("Nothing to do: published 20")
+        assert "nothing to do: published 20" in orchestra.log(f"olist_{layer}", run_id, "plan")
     after = {layer: (lakehouse.row_versions(layer), lakehouse.snapshots(layer)) for layer in LAYERS}  # type: ignore[arg-type]
     assert after == before
 
@@ -86,15 +128,45 @@ def test_a_trigger_without_a_key_of_its_own_takes_the_param(orchestra: Orchestra
     assert orchestra.events("olist/silver", DAY)[-1]["source_run_id"] == run["dag_run_id"]
 
 
-def test_a_trigger_without_any_key_says_how_to_give_one(orchestra: Orchestra) -> None:
-    run_id = orchestra.trigger("olist_gold", None)
+def test_a_trigger_without_any_key_is_refused_and_told_how_to_give_one(orchestra: Orchestra) -> None:
+    runs = len(orchestra.runs("olist_gold", None))
+    with pytest.raises(LakehouseError, match=r"Which day .*YYYY-MM-DD"):
+        orchestra.trigger("olist_gold", None)
+    assert len(orchestra.runs("olist_gold", None)) == runs
+    # The command line goes past the API.
+    orchestra.command("dags", "trigger", "olist_gold")
+    run_id = orchestra.runs("olist_gold", None)[-1]["dag_run_id"]
     orchestra.ended("olist_gold", run_id, "failed")
     assert orchestra.tasks("olist_gold", run_id)["plan"]["try_number"] == 1
     assert "has no partition key" in orchestra.log("olist_gold", run_id, "plan")
 
 
+def test_a_rebuild_stages_audits_and_publishes_anew_in_every_layer_and_rewrites_nothing(
+    orchestra: Orchestra,
+) -> None:
+    lakehouse, known = orchestra.lakehouse, known_runs(orchestra, DAY)
+    before = {layer: (lakehouse.row_versions(layer), lakehouse.snapshots(layer)) for layer in LAYERS}  # type: ignore[arg-type]
+    audits = lakehouse.value("select count(*) from ops.quality_result")
+    # As the form does it.
+    body = {"logical_date": None, "conf": {"partition_key": DAY, "rebuild": True}}
+    started = orchestra.api.call("POST", "/dags/olist_bronze/dagRuns", json=body)
+    assert started["partition_key"] == DAY
+    assert started["dag_run_id"].startswith(f"manual__{DAY}__")
+    runs = to_gold(orchestra, DAY, known)
+    for layer, run_id in runs.items():
+        assert set(orchestra.states(f"olist_{layer}", run_id).values()) == {"success"}
+        event = orchestra.events(f"olist/{layer}", DAY)[-1]["extra"]
+        assert (event["rows_written"], event["rebuild"]) == (0, True)
+        assert set(event["row_counts"]) == set(lakehouse.tables(layer))  # type: ignore[arg-type]
+    after = {layer: (lakehouse.row_versions(layer), lakehouse.snapshots(layer)) for layer in LAYERS}  # type: ignore[arg-type]
+    assert after == before
+    assert lakehouse.value("select count(*) from ops.quality_result") > 1.5 * audits
+
+
 def test_clearing_one_table_and_what_follows_runs_just_that(orchestra: Orchestra) -> None:
     run = orchestra.runs("olist_gold", DAY)[0]["dag_run_id"]
+    made = "select count(*) from ops.publish where table_name = 'kpi_daily' and status = 'published'"
+    before = orchestra.lakehouse.value(made)
     cleared = orchestra.api.call(
         "POST",
         "/dags/olist_gold/clearTaskInstances",
@@ -111,6 +183,9 @@ def test_clearing_one_table_and_what_follows_runs_just_that(orchestra: Orchestra
     tries = {name: t["try_number"] for name, t in orchestra.tasks("olist_gold", run).items()}
     assert {name for name, number in tries.items() if number == 2} == {"stage.kpi_daily", "gate", "publish"}
     assert set(orchestra.states("olist_gold", run).values()) == {"success"}
+    # It was published: it is made, audited and published anew.
+    assert orchestra.lakehouse.value(made) == before + 1
+    assert set(orchestra.events("olist/gold", DAY)[-1]["extra"]["row_counts"]) == {"kpi_daily"}
 
 
 def spoilt(shop: Delivery) -> Delivery:

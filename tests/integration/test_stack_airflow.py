@@ -73,14 +73,14 @@ def test_pools_exist(state: StackState) -> None:
 
 
 def test_task_logs_are_served_without_a_log_server(state: StackState) -> None:
-    """A day of the past without a delivery: the sensor looks once and skips, and its log says so."""
+    """A day of the past without a delivery: the run looks for it and is skipped, and its log says so."""
     with laptop.open_airflow(state) as api:
         wait_for(lambda: api.exists("/dags/olist_bronze"))
         body = {"logical_date": None, "partition_key": "2001-01-01"}
         run = api.call("POST", "/dags/olist_bronze/dagRuns", json=body)["dag_run_id"]
         path = f"/dags/olist_bronze/dagRuns/{run}"
         wait_for(lambda: api.call("GET", path)["state"] in ("success", "failed"))
-        log = api.call("GET", f"{path}/taskInstances/wait_for_delivery/logs/1", params={"full_content": True})
+        log = api.call("GET", f"{path}/taskInstances/find_delivery/logs/1", params={"full_content": True})
     text = " ".join(str(entry) for entry in log["content"])
     assert "2001-01-01" in text
     assert "Could not read served logs" not in text

@@ -237,8 +237,8 @@ def _params(rebuild: str) -> dict[str, Param]:
             type=["null", "string"],
             format="date",
             title="Day",
-            description="**Which delivery: its date.** It becomes the run's partition key, and the layers after this "
-            "one follow for the same day. (The *Partition Key* under *Advanced Options* may stay empty.)",
+            description="Which delivery: its date. It becomes the run's partition key, and the layers after this one "
+            "follow for the same day. The Partition Key under Advanced Options may stay empty.",
         ),
         "rebuild": Param(
             False,

@@ -47,8 +47,8 @@ def partition_key(context: Context) -> str:
 def how_to_say(dag_id: str) -> str:
     """How somebody who triggers a DAG says which day is meant."""
     return (
-        "Say which day: in the form the field *Day*, in REST "
-        '"partition_key": "YYYY-MM-DD", on the command line '
+        "Say it in the form's field Day, in REST as "
+        '"partition_key": "YYYY-MM-DD", on the command line with '
         f"airflow dags trigger {dag_id} --conf " + '\'{"partition_key": "YYYY-MM-DD"}\''
     )
 

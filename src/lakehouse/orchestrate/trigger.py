@@ -80,7 +80,7 @@ def with_key(trigger: dict[str, Any], dag_id: str, *, named: bool) -> dict[str, 
         )
     told = trigger | {"partition_key": key}
     if named and not trigger.get("dag_run_id"):
-        told["dag_run_id"] = f"manual__{key}__{datetime.now(UTC).isoformat()}"
+        told["dag_run_id"] = f"manual__{key}__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
     return told
 
 
