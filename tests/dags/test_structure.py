@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, TriggerRule
 
 from lakehouse.contract import Project
@@ -177,7 +178,9 @@ def test_missed_events_are_looked_for_every_few_minutes_and_told_by_tasks_that_a
     told = {t.task_id: [a.name for a in t.outlets] for t in dag.tasks if t.outlets}
     assert told == {"wake_silver": [f"{source}/bronze"], "wake_gold": [f"{source}/silver"]}
     assert dag.get_task("look").downstream_task_ids == {"wake_bronze", *told}
-    assert dag.get_task("wake_bronze").trigger_dag_id == f"{source}_bronze"
+    wake = dag.get_task("wake_bronze")
+    assert isinstance(wake, TriggerDagRunOperator)
+    assert wake.trigger_dag_id == f"{source}_bronze"
     assert all(task.doc_md and task.execution_timeout for task in dag.tasks)
     assert "partition-did-not-travel" in (dag.doc_md or "") and "no-delivery" in (dag.doc_md or "")
 

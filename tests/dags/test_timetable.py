@@ -25,7 +25,7 @@ def run_of_clock(midnight: datetime) -> DagRunInfo:
     day = midnight - timedelta(days=1)
     return DagRunInfo(
         run_after=midnight, data_interval=None, partition_date=day, partition_key=f"{day:%Y-%m-%d}"
-    )  # type: ignore[arg-type]
+    )
 
 
 def first_run() -> datetime:

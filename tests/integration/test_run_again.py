@@ -9,6 +9,7 @@ import pytest
 
 from lakehouse.contract.model import LAYERS, Layer
 from lakehouse.layer import flow
+from lakehouse.layer.explain import explain
 from lakehouse.layer.published import last_published
 
 from ..support.lakehouse import Lakehouse
@@ -142,3 +143,29 @@ def test_a_day_that_a_later_run_took_up_counts_as_published(loaded: Lakehouse) -
     with loaded.homes.engine.connect() as conn:
         found = [last_published(conn, "olist", layer, NEXT_DAY) for layer in LAYERS]
     assert all(found)
+
+
+@pytest.mark.parametrize(
+    ("layer", "table", "words", "reads"),
+    [
+        ("bronze", "olist_orders", "copy raw.olist_orders", set()),
+        ("silver", "olist_products", "_reasons", {"silver.olist_products", "silver.olist_products_history"}),
+        ("gold", "kpi_daily", "affected.order_date", {"gold.kpi_daily", "gold.fact_order"}),
+    ],
+)
+def test_what_a_stage_runs_and_reads_can_be_looked_at(
+    landed: Lakehouse, layer: Layer, table: str, words: str, reads: set[str]
+) -> None:
+    def looked() -> tuple[str, dict[str, Any]]:
+        with landed.homes.engine.connect() as conn:
+            return explain(conn, landed.project, "olist", layer, DAY, table)
+
+    sql, idle = looked()
+    assert words in sql
+    assert "not planned yet" in idle["run"]
+    plan_again(landed, layer)
+    assert looked()[0] == sql
+    pinned = looked()[1]
+    assert pinned["makes"].keys() >= {table}
+    assert reads <= pinned["tables"].keys()
+    assert len(pinned["batches"]) == (0 if layer == "gold" else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -14,14 +15,15 @@ from lakehouse.layer.ledger import Publish, Run, open_run, publishes
 
 #: The pinned states of some tables, and when each was published.
 _PINNED = """
-select t.layer || '.' || t.table_name, t.publish_id, t.snapshot_id, t.since_publish_id, p.published_at
+select t.layer || '.' || t.table_name, t.publish_id, t.snapshot_id, t.since_publish_id,
+    p.published_at at time zone 'UTC'
 from ops.pinned_table as t
 left join ops.publish as p on p.publish_id = t.publish_id
 where t.run_id = :r and t.layer || '.' || t.table_name = any(:t) order by 1
 """
 #: The batches that a run reads of a table: silver has pinned them, bronze accounts for them.
 _BATCHES = """
-select b.source_key, b.partition_key::text, coalesce(n.role, 'new'), b.kind, b.batch_id::text
+select b.source_key, b.partition_key::text, coalesce(n.role, 'new'), b.kind
 from ops.batch as b
 left join ops.pinned_batch as n on n.run_id = :r and n.batch_id = b.batch_id
 where b.table_name = :t and (n.run_id is not null or b.batch_id in (
@@ -60,14 +62,15 @@ def _reads(conn: Connection, run: Run, mine: list[Publish], tables: list[str]) -
         "run": run.run_id,
         "partition_key": run.partition_key,
         "makes": {p.table: f"{p.mode} {p.partition_key}" for p in mine},
-        "tables": [
-            {"table": table, "publish": publish, "snapshot": snapshot, "since_publish": since,
-             "published_at": f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else None}
-            for table, publish, snapshot, since, at in pinned
-        ],
-        "batches": [
-            {"file": file, "date": date, "role": role, "kind": kind, "batch_id": batch}
-            for file, date, role, kind, batch in batches[:_LISTED]
-        ],
-    }  # fmt: skip
+        "tables": {table: _state(*state) for table, *state in pinned},
+        "batches": {file: f"{kind} of {date}, {role}" for file, date, role, kind in batches[:_LISTED]},
+    }
     return reads if len(batches) <= _LISTED else reads | {"more_batches": len(batches) - _LISTED}
+
+
+def _state(publish: int, snapshot: int | None, since: int | None, at: datetime | None) -> str:
+    told = f"publish {publish}" + (f" of {at:%Y-%m-%d %H:%M:%S} UTC" if at else "")
+    told += f", snapshot {snapshot}" if snapshot else ""
+    return told + (
+        "" if since is None else f"; changes since publish {since}" if since else "; all of it is new"
+    )

@@ -118,13 +118,14 @@ class Gold(LayerSteps):
         return {"read": rows, "published": rows} | changes
 
     def sql(self, project: Project, table: str) -> str:
-        """The queries of the units to recompute, which the plan runs, and the model's own."""
+        """The model's own query, and those of the units to recompute, which the plan has run."""
         model = project.gold[table]
         units = [] if model.unit == ALL else units_in_order(project, model.source, {model.unit})
-        queries = [
-            f"-- affected.{u}, by the plan\n{project.affected_sql(model.source, u).strip()}" for u in units
+        before = [
+            f"-- affected.{unit}, computed by the plan\n{project.affected_sql(model.source, unit).strip()}"
+            for unit in units
         ]
-        return ";\n\n".join([*queries, f"-- {table}\n{gold_query(model)}"])
+        return ";\n\n".join([f"-- {table}\n{gold_query(model)}", *reversed(before)])
 
     def reads(self, project: Project, table: str) -> list[str]:
         """The tables that its query names, and those whose changes make it stale."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -32,7 +32,7 @@ class StageOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("sql", "reads")
-    template_fields_renderers: ClassVar[Mapping[str, str]] = {"sql": "sql", "reads": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "reads": "json"}
     ui_color = "#e6eef8"
 
     def __init__(self, *, source: str, layer: Layer, table: str, **kwargs: Any) -> None:
