@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.timetables.base import DagRunInfo, TimeRestriction
+from pendulum import instance
 
 from lakehouse.orchestrate.timetable import DailyDeliveries
 
@@ -24,7 +25,10 @@ def last_midnight() -> datetime:
 def run_of_clock(midnight: datetime) -> DagRunInfo:
     day = midnight - timedelta(days=1)
     return DagRunInfo(
-        run_after=midnight, data_interval=None, partition_date=day, partition_key=f"{day:%Y-%m-%d}"
+        run_after=instance(midnight),
+        data_interval=None,
+        partition_date=instance(day),
+        partition_key=f"{day:%Y-%m-%d}",
     )
 
 
