@@ -217,7 +217,7 @@ class Follower:
         layer = LAYERS[partition.layer]
         partition.worked = partition.worked or states.get("gate") == "success"
         if states.get("publish") != "success":
-            undelivered = states.get("wait_for_delivery") == "skipped"
+            undelivered = states.get("find_delivery") == "skipped"
             why = "no delivery" if undelivered else f"{layer} has never published anything of it"
             self._skipped[partition.key] = why
             partition.end("·", f"skipped: {why}")

@@ -78,7 +78,9 @@ def _home_of_its_own() -> Iterator[None]:
 
 
 def _section(dag: Any) -> str:
-    outlets = sorted({asset.name for task in dag.tasks for asset in task.outlets})
+    outlets = sorted(
+        {asset.name for task in dag.tasks for asset in task.outlets}, key=lambda n: (n.count("/"), n)
+    )
     facts = [
         f"Woken by: {_woken(dag)}",
         *([f"Tells: {', '.join(f'the asset `{name}`' for name in outlets)}"] if outlets else []),
@@ -93,14 +95,16 @@ def _section(dag: Any) -> str:
 
 
 def _woken(dag: Any) -> str:
-    from airflow.sdk import CronPartitionTimetable, PartitionedAssetTimetable
+    from airflow.sdk import PartitionedAssetTimetable
+
+    from lakehouse.orchestrate.timetable import DailyDeliveries
 
     timetable = dag.timetable
     if isinstance(timetable, PartitionedAssetTimetable):
         asset: Any = timetable.asset_condition
         return f"the asset `{asset.name}`, with its partition key"
-    if isinstance(timetable, CronPartitionTimetable):
-        return f"the clock, `{timetable.expression}` UTC, for the day that has ended; backfills"
+    if isinstance(timetable, DailyDeliveries):
+        return f"the clock, `{timetable.summary}` UTC, for the day that has ended; backfills; a delivery that came late"
     return f"the clock, `{dag.schedule}` UTC"
 
 
