@@ -11,6 +11,7 @@ from airflow.sdk import BaseSensorOperator
 
 from lakehouse.orchestrate.homes import open_homes
 from lakehouse.orchestrate.partition import partition_key, scope
+from lakehouse.orchestrate.telling import RESULT
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,10 +60,8 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
             self.poke_interval = min(self.poke_interval * len(before), _LONGEST_PAUSE_S)
         return not before
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Plan, then branch into the tables that have work.
-
-        Returns the plan, for whoever reads the run.
+    def execute(self, context: Context) -> None:
+        """Plan, leave the plan in XCom for whoever reads the run, and branch into the tables that have work.
 
         Raises:
             LakehouseError: see :func:`lakehouse.layer.flow.plan`.
@@ -80,9 +79,10 @@ class PlanOperator(BaseSensorOperator, BranchMixIn):
         idle = before.note if before else "nothing to do: there is nothing to publish"
         what = f"{len(tables)} tables to make: {', '.join(tables)}" if tables else idle
         log.info("%s %s %s: %s", self.source, self.layer, key, what)
-        self.do_branch(context, [f"stage.{t}" for t in tables] or ["publish"])
         told: dict[str, Any] = {"partition_key": key, "tables": list(tables), "scope": asked}
-        return told if tables else told | {"note": idle}
+        # Branching ends the task where it skips something, so what it returns would be lost.
+        context["ti"].xcom_push(key=RESULT, value=told if tables else told | {"idle": idle})
+        self.do_branch(context, [f"stage.{t}" for t in tables] or ["publish"])
 
 
 def is_running(ti: Any, dag_id: str) -> Callable[[str], bool]:
