@@ -115,7 +115,9 @@ def test_the_same_delivery_again_writes_nothing_and_tells_its_events_again(orche
         assert (states["plan"], states["gate"], states["publish"]) == ("success", "skipped", "success")
         assert orchestra.events(f"olist/{layer}", DAY)[-1]["extra"]["rows_written"] == 0
         assert orchestra.runs(f"olist_{layer}", DAY)[-1]["note"].startswith("Nothing to do: published 20")
-        assert "nothing to do: published 20" in orchestra.log(f"olist_{layer}", run_id, "plan")
+        idle = orchestra.result(f"olist_{layer}", run_id, "plan")["idle"]
+        assert idle.startswith("nothing to do: published 20")
+        assert idle in orchestra.log(f"olist_{layer}", run_id, "plan")
     after = {layer: (lakehouse.row_versions(layer), lakehouse.snapshots(layer)) for layer in LAYERS}  # type: ignore[arg-type]
     assert after == before
 

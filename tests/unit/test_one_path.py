@@ -46,7 +46,7 @@ def test_environment_variables_are_read_in_one_place() -> None:
         for p in FILES
         if re.search(r"os\.(environ|getenv)", code_without_texts(p))
     }
-    # Endpoints; where the checkout is; the bucket, in tasks; where the manual is; a home for Airflow; silence in a library.
+    # Endpoints; where the checkout is; the bucket, in tasks; the manual; a home for Airflow; silence in a library.
     allowed = {
         "home.settings",
         "contract.project",

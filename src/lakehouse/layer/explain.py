@@ -71,6 +71,6 @@ def _reads(conn: Connection, run: Run, mine: list[Publish], tables: list[str]) -
 def _state(publish: int, snapshot: int | None, since: int | None, at: datetime | None) -> str:
     told = f"publish {publish}" + (f" of {at:%Y-%m-%d %H:%M:%S} UTC" if at else "")
     told += f", snapshot {snapshot}" if snapshot else ""
-    return told + (
-        "" if since is None else f"; changes since publish {since}" if since else "; all of it is new"
-    )
+    if since is None or since == publish:
+        return told
+    return told + (f"; changes since publish {since}" if since else "; all of it is new")
