@@ -313,9 +313,9 @@ def test_the_log_of_a_task_lies_on_s3_and_is_shown_from_there(machine: Machine) 
         keys = wait_for(
             lambda: _objects(machine, "lakehouse-logs", "airflow/dag_id=olist_bronze/"), "logs on S3"
         )
-        assert any("task_id=wait_for_delivery" in key for key in keys)
+        assert any("task_id=find_delivery" in key for key in keys)
         shutil.rmtree(machine.folder / "volumes" / "home" / "airflow-logs" / "dag_id=olist_bronze")
-        log = api.call("GET", f"{path}/taskInstances/wait_for_delivery/logs/1", params={"full_content": True})
+        log = api.call("GET", f"{path}/taskInstances/find_delivery/logs/1", params={"full_content": True})
     text = json.dumps(log["content"])
     assert DAY in text
     assert "s3://lakehouse-logs" in text
