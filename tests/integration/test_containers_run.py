@@ -303,7 +303,7 @@ def test_no_credential_is_in_a_log(machine: Machine) -> None:
 
 
 def test_the_log_of_a_task_lies_on_s3_and_is_shown_from_there(machine: Machine) -> None:
-    """A day of the past without a delivery: the sensor looks once and skips, and its log says so."""
+    """A day of the past without a delivery: the run looks for it and is skipped, and its log says so."""
     with machine.api() as api:
         wait_for(lambda: api.exists("/dags/olist_bronze"), "the DAG")
         body = {"logical_date": None, "partition_key": DAY}
