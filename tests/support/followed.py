@@ -5,7 +5,8 @@ What a page must look like:
 * a line with nothing but ``**`path`**`` and the block below it are a file; *At the end of* before it appends to it,
   with an empty line between;
 * a ``bash`` block is run as it stands;
-* a ``text`` block right below it is what comes out: its lines occur in this order. ``…`` stands for anything.
+* a ``text`` block right below it is what comes out: its lines occur in this order. ``…`` stands for anything,
+  and any space is as good as another.
 """
 
 from __future__ import annotations
@@ -107,9 +108,9 @@ def follow(page: Path, project: Path, environment: Mapping[str, str], timeout: f
 
 def first_missing(expected: tuple[str, ...], printed: str) -> str | None:
     """The first expected line that does not come after those before it."""
-    rest = iter(line.strip() for line in printed.splitlines())
+    rest = iter(" ".join(line.split()) for line in printed.splitlines())
     for line in expected:
-        pattern = re.compile(".*".join(re.escape(part) for part in line.strip().split("…")))
+        pattern = re.compile(".*".join(re.escape(part) for part in " ".join(line.split()).split("…")))
         if line.strip() != "…" and not any(pattern.fullmatch(found) for found in rest):
             return line
     return None

@@ -87,7 +87,7 @@ def _section(dag: Any) -> str:
         f"DAG runs at once: {dag.max_active_runs}",
         f"Owner: {dag.owner}; tags: {', '.join(f'`{tag}`' for tag in sorted(dag.tags))}",
     ]
-    parts = [f"## {dag.dag_id}\n", f"{dag.description}\n", "".join(f"* {fact}\n" for fact in facts)]
+    parts = [f"## {dag.dag_id}\n", f"{dag.description or ''}\n", "".join(f"* {fact}\n" for fact in facts)]
     if dag.params:
         parts.append(_table(("param", "default", "meaning"), _params(dag)))
     parts.append(_table(("task", "after", "pool", "tries", "at most", "what it does"), _tasks(dag)))
@@ -102,7 +102,7 @@ def _woken(dag: Any) -> str:
     timetable = dag.timetable
     if isinstance(timetable, PartitionedAssetTimetable):
         asset: Any = timetable.asset_condition
-        return f"the asset `{asset.name}`, with its partition key"
+        return f"the asset `{getattr(asset, 'name', asset)}`, with its partition key"
     if isinstance(timetable, DailyDeliveries):
         return f"the clock, `{timetable.summary}` UTC, for the day that has ended; backfills; a delivery that came late"
     return f"the clock, `{dag.schedule}` UTC"
