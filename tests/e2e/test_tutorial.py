@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.airflow]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial-own-source.md"
 
 
+@pytest.mark.timeout(1200)  # half an hour for a person
 def test_the_tutorial_can_be_followed_to_the_letter(orchestra: Orchestra) -> None:
     follow(PAGE, orchestra.project, orchestra.environment())
     # What it made is a source like the others: these tests hold for it, too.
