@@ -31,7 +31,7 @@ def _parts(dag_id: str) -> tuple[str, Any]:
 
 def test_every_source_has_its_dags_and_there_are_no_others(dags: dict[str, DAG]) -> None:
     ours = [dag_id for dag_id, dag in dags.items() if "lakehouse" in dag.tags]
-    assert sorted(ours) == sorted(EVERY + CATCH_UPS)
+    assert sorted(ours) == sorted([*EVERY, *CATCH_UPS, "lakehouse_site"])
 
 
 @pytest.mark.parametrize("dag_id", EVERY)
@@ -167,6 +167,14 @@ def test_params_are_typed_and_explained(dags: dict[str, DAG], dag_id: str) -> No
         assert param.schema["type"]
         assert len(param.description or "") > 30
         assert param.schema["title"]
+
+
+def test_the_site_is_built_beside_what_moves_data_and_wakes_nobody(dags: dict[str, DAG]) -> None:
+    dag = dags["lakehouse_site"]
+    assert str(dag.schedule) == "*/2 * * * *"
+    assert (dag.catchup, dag.max_active_runs) == (False, 1)
+    (task,) = dag.tasks
+    assert not task.outlets and task.doc_md and task.execution_timeout and dag.doc_md
 
 
 @pytest.mark.parametrize("dag_id", CATCH_UPS)

@@ -15,7 +15,7 @@ from lakehouse.home.settings import Settings
 
 PACKAGE = Project.load().root / "src" / "lakehouse"
 #: Everything that makes or moves data. The laptop's servers and the command line that starts them are not.
-ROOMS = ("compile", "contract", "engine", "home", "landing", "layer", "orchestrate", "quality")
+ROOMS = ("compile", "contract", "engine", "home", "landing", "layer", "orchestrate", "quality", "site")
 FILES = sorted(p for room in ROOMS for p in (PACKAGE / room).glob("*.py"))
 _PLACES = re.compile(
     r"\b(laptop|production|prod|is_local|localhost|127\.0\.0\.1|minio|moto)\b", re.IGNORECASE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,16 +36,22 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def demo() -> None:
-    """Start the stack, land both sources, run them through Airflow and show what came out.
+def demo(
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Print the site's address, but do not open it.")
+    ] = False,
+) -> None:
+    """Start the stack, land both sources, run them through Airflow and show what came out, as a site too.
 
     Uses the Kaggle files in `data/raw/` where they are, else writes a deterministic sample of the same shape.
-    The stack stays up. Safe to repeat: what is already published is not done again.
+    The stack stays up. Safe to repeat: what is already published is not done again. The site is opened where there
+    is a browser, and never in continuous integration.
 
     Example: `lakehouse demo`
     """
     from lakehouse.cli.context import refuse_mixture
     from lakehouse.cli.land import land_source, summary
+    from lakehouse.cli.open import Target, address_of, build_site, show
     from lakehouse.cli.progress import RichReporter, seconds
     from lakehouse.cli.run import report_failures, run_partitions, select
     from lakehouse.cli.stack import bring_up, login_lines
@@ -69,11 +75,17 @@ def demo() -> None:
             if outcome.failures:
                 report_failures(outcome)
                 raise typer.Exit(1)
+        with reporter.step("Site"):
+            build_site(state)
     _end_screen(reporter, time.monotonic() - started)
     console = reporter.console
     console.rule("Open next", align="left")
+    site = address_of(Target.site, state)
+    console.print(f"Site        [link]{site}[/link]", highlight=False, soft_wrap=True)
     console.print(login_lines(state), highlight=False)
     console.print(f"Done in {seconds(time.monotonic() - started)}. The stack stays up: `make down` stops it.")
+    if not no_open:
+        show(site)
 
 
 def own_or_sample_files(source: str, reporter: RichReporter) -> Path:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from lakehouse.cli import adr, bench, demo, generate, land, prepare, replay, run, sql, stack, status, withdraw
+from lakehouse.cli import open as open_command
 from lakehouse.errors import LakehouseError, StackError
 
 
@@ -97,11 +98,12 @@ app = typer.Typer(
 * `lakehouse replay olist`: the same dump as the deliveries its shop would have sent
 * `lakehouse sql "SELECT * FROM gold.kpi_daily ORDER BY 1 DESC LIMIT 5"`
 * `lakehouse status`: services, layers, freshness
+* `lakehouse open`: the site: is the data good, what is there, where does it come from
 * `eval "$(lakehouse env)"`: endpoints and credentials for psql, DuckDB, boto3 …
 """,
 )
 
-for noun in (stack, status, land, withdraw, replay, run, sql, generate, adr, demo, bench, prepare):
+for noun in (stack, status, open_command, land, withdraw, replay, run, sql, generate, adr, demo, bench, prepare):
     noun.register(app)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lakehouse.compile.lineage import table_lineage
 from lakehouse.contract import Contract, GoldModel, Project, Rule, TableContract
 from lakehouse.contract.model import History
 
@@ -107,19 +108,10 @@ def lineage_page(project: Project) -> str:
 
 
 def _edges(project: Project, source: str) -> list[str]:
-    edges = [
-        f"  landing_{c.table}[{c.file_name}] --> bronze_{c.table}[bronze, raw] --> {c.table}[ods.{c.table}]\n"
-        for c in sorted(project.tables(source), key=lambda c: c.table)
-    ]
-    edges += [
-        f"  bronze_{c.table} --> {c.history.table}[ods.{c.history.table}]\n"
-        for c in sorted(project.tables(source), key=lambda c: c.table)
-        if c.history
-    ]
-    for model in project.models(source):
-        inputs = sorted(model.ods_references) + sorted(model.gold_references)
-        edges += [f"  {i} --> {model.table}[gold.{model.table}]\n" for i in inputs]
-    return edges
+    lineage = table_lineage(project, source)
+    labels = {n.key: f"bronze, {n.name}" if n.stage == "bronze" else n.name for n in lineage.nodes}
+    named = {key: f'{key.replace(".", "_")}["{label}"]' for key, label in labels.items()}
+    return [f"  {named[a]} --> {named[b]}\n" for a, b in lineage.edges]
 
 
 def _columns(project: Project, source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Airflow connection of the warehouse (type postgres, the loader role).
 WAREHOUSE_CONNECTION = "lakehouse_warehouse"
+#: Airflow connection of the warehouse for those who read only (type postgres, the analyst role).
+ANALYST_CONNECTION = "lakehouse_analyst"
 #: Airflow connection of the object store (type aws; ``endpoint_url`` in its extra when it is not AWS itself).
 S3_CONNECTION = "lakehouse_s3"
 
@@ -44,16 +47,20 @@ def open_homes() -> Iterator[Homes]:
         yield Homes(engine, access, bucket())
 
 
+def home() -> Path | None:
+    """The folder of what belongs to this installation and is no data; None where there is none."""
+    configured = os.environ.get("LAKEHOUSE_HOME")
+    return Path(configured) if configured else None
+
+
 @contextmanager
-def open_warehouse() -> Iterator[Engine]:
-    """The warehouse alone, for tasks that only ask the ledger; closed at the end."""
+def open_warehouse(connection: str = WAREHOUSE_CONNECTION) -> Iterator[Engine]:
+    """The warehouse alone, for tasks that only ask it; closed at the end."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     from lakehouse.home.homes import open_engine
 
-    engine = open_engine(
-        PostgresHook(postgres_conn_id=WAREHOUSE_CONNECTION).sqlalchemy_url, "lakehouse-airflow"
-    )
+    engine = open_engine(PostgresHook(postgres_conn_id=connection).sqlalchemy_url, "lakehouse-airflow")
     try:
         yield engine
     finally:

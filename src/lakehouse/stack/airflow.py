@@ -183,15 +183,20 @@ def remote_logging(folder: str) -> dict[str, str]:
 
 
 def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) -> dict[str, str]:
-    """The two Airflow connections through which DAGs reach the homes."""
-    warehouse = {
-        "conn_type": "postgres",
-        "host": server.host,
-        "port": server.port,
-        "login": postgres.LOADER,
-        "password": server.passwords[postgres.LOADER],
-        "schema": postgres.WAREHOUSE_DATABASE,
-    }
+    """The Airflow connections through which DAGs reach the homes, and the warehouse as its readers see it."""
+
+    def warehouse(role: str) -> str:
+        return json.dumps(
+            {
+                "conn_type": "postgres",
+                "host": server.host,
+                "port": server.port,
+                "login": role,
+                "password": server.passwords[role],
+                "schema": postgres.WAREHOUSE_DATABASE,
+            }
+        )
+
     store = {
         "conn_type": "aws",
         "login": s3.access_key,
@@ -199,7 +204,8 @@ def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) ->
         "extra": {"endpoint_url": s3.url, "region_name": s3.region},
     }
     return {
-        "AIRFLOW_CONN_LAKEHOUSE_WAREHOUSE": json.dumps(warehouse),
+        "AIRFLOW_CONN_LAKEHOUSE_WAREHOUSE": warehouse(postgres.LOADER),
+        "AIRFLOW_CONN_LAKEHOUSE_ANALYST": warehouse(postgres.ANALYST),
         "AIRFLOW_CONN_LAKEHOUSE_S3": json.dumps(store),
         "LAKEHOUSE_BUCKET": bucket,
     }
