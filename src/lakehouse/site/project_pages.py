@@ -92,19 +92,16 @@ def _lists(found: Mapping[str, Document]) -> Iterator[Page]:
 def _decision(document: Document) -> dict[str, Any]:
     """What a list says of a decision: its number, its state, and the first words of what was decided."""
     number = _ADR.fullmatch(document.path)
-    status = re.search(r"^\**Status\**:?\**:? *(.+?)\s*$", document.text, re.MULTILINE)
-    superseded = re.search(r"superseded by[^\d]*(\d{4})", document.text, re.IGNORECASE)
+    status = re.search(r"^- Status: *(.+?)\s*$", document.text, re.MULTILINE)
+    said = status[1] if status else "accepted"
+    superseded = re.match(r"superseded\D*(\d{4})", said, re.IGNORECASE)
     decided = re.search(r"^## Decision\s+(.+?)(?:\n\s*\n|\Z)", document.text, re.MULTILINE | re.DOTALL)
     summary = Document("", decided[1]).summary if decided else document.summary
     return {
         "document": document,
         "number": number[1] if number else "",
         "title": re.sub(r"^(ADR )?\d{4}\W*", "", document.title),
-        "status": "superseded"
-        if superseded
-        else status[1].split()[0].strip("*,.;").lower()
-        if status
-        else "accepted",
+        "status": "superseded" if superseded else said.split()[0].lower(),
         "by": superseded[1] if superseded else "",
         "summary": summary,
     }
