@@ -103,7 +103,21 @@ app = typer.Typer(
 """,
 )
 
-for noun in (stack, status, open_command, land, withdraw, replay, run, sql, generate, adr, demo, bench, prepare):
+for noun in (
+    stack,
+    status,
+    open_command,
+    land,
+    withdraw,
+    replay,
+    run,
+    sql,
+    generate,
+    adr,
+    demo,
+    bench,
+    prepare,
+):
     noun.register(app)
 
 

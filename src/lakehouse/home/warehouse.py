@@ -252,7 +252,8 @@ def _mask_and_grant(conn: Connection, project: Project) -> None:
         conn,
         f"grant usage on schema ods, gold, ops, masked to {ANALYST_ROLE};"
         "grant select on ops.batch, ops.run, ops.publish, ops.accounted, ops.last_publish, ops.open_partition, "
-        f"ops.quality_result, ops.refused to {ANALYST_ROLE};",
+        f"ops.quality_result, ops.refused to {ANALYST_ROLE};"
+        f"grant execute on function ops.column_statistics() to {ANALYST_ROLE};",
     )
     tables = [(ods_ddl(t), t.personal) for t in project.silver.values()]
     tables += [(gold_ddl(m), m.personal) for m in project.gold.values()]

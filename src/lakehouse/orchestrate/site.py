@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import DAG, BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from lakehouse.orchestrate import manual
 from lakehouse.orchestrate.homes import ANALYST_CONNECTION, home, open_warehouse
@@ -52,7 +52,7 @@ def build() -> dict[str, Any]:
     Returns how many pages were written and kept.
 
     Raises:
-        AirflowSkipException: nothing has changed, or there is no folder for a site.
+        AirflowSkipException: nothing has changed, or there is no folder for a site, or nobody to read as.
         LakehouseError: some pages could not be made; all others were.
     """
     from lakehouse.contract import Project
@@ -64,6 +64,12 @@ def build() -> dict[str, Any]:
     root = home()
     if root is None:
         raise AirflowSkipException("LAKEHOUSE_HOME is not set: there is no folder for the site.")
+    try:
+        BaseHook.get_connection(ANALYST_CONNECTION)
+    except AirflowNotFoundException as error:
+        raise AirflowSkipException(
+            f"There is no connection {ANALYST_CONNECTION}: nobody to read as."
+        ) from error
     project = Project.load()
     with open_warehouse(ANALYST_CONNECTION) as engine:
         with engine.connect() as conn:

@@ -203,12 +203,14 @@ def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) ->
         "password": s3.secret_key,
         "extra": {"endpoint_url": s3.url, "region_name": s3.region},
     }
-    return {
+    found = {
         "AIRFLOW_CONN_LAKEHOUSE_WAREHOUSE": warehouse(postgres.LOADER),
-        "AIRFLOW_CONN_LAKEHOUSE_ANALYST": warehouse(postgres.ANALYST),
         "AIRFLOW_CONN_LAKEHOUSE_S3": json.dumps(store),
         "LAKEHOUSE_BUCKET": bucket,
     }
+    if postgres.ANALYST in server.passwords:  # for the site; a deployment may do without it
+        found["AIRFLOW_CONN_LAKEHOUSE_ANALYST"] = warehouse(postgres.ANALYST)
+    return found
 
 
 def _plugins_folder(home: StackHome, project: Path) -> Path:

@@ -81,6 +81,8 @@ class Deployment(BaseSettings):
 def airflow_environment(told: Deployment) -> dict[str, str]:
     """Everything that Airflow's components and their tasks read."""
     project = checkout()
+    # The site is built as the analyst, where Airflow is told that password.
+    readers = [postgres.ANALYST] if told.pg_analyst_password.get_secret_value() else []
     # Each container has its own: only what is derived from the environment lies there.
     home = Path(os.environ.get("AIRFLOW_HOME", "/tmp/airflow"))  # noqa: S108
     return airflow.settings(
@@ -93,7 +95,7 @@ def airflow_environment(told: Deployment) -> dict[str, str]:
             public_url=told.airflow_public_url,
             listen=told.airflow_listen,
             port=8080,
-            server=told.server(postgres.LOADER, postgres.AIRFLOW),
+            server=told.server(postgres.LOADER, postgres.AIRFLOW, *readers),
             store=told.store,
             bucket=told.bucket,
             fernet_key=told.secret("airflow_fernet_key"),
