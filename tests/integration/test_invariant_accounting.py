@@ -177,7 +177,7 @@ def test_the_gate_blocks_when_a_row_is_missing_in_the_accounts(loaded: Lakehouse
         loaded.execute(f"update ops.accounted set {change} where publish_id = :p", p=publish.publish_id) == 1
     )
     with pytest.raises(
-        GateFailed, match=r"olist_orders: hard rule every_row_is_accounted_for is broken by 1 of \d+ rows"
+        GateFailed, match=r"olist_orders: hard rule every_row_is_accounted_for is broken by 1 of \d+ figures"
     ):
         loaded.gate("silver", "2018-03-02")
     after = loaded.served()

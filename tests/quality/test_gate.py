@@ -468,7 +468,8 @@ def test_both_homes_agree(session: Session, rows: list[tuple[Any, ...]], broken:
     assert {r.rule for r in results.values() if r.blocks} == broken
     if rows and broken:
         (named,) = results["homes_agree"].sample_keys
-        assert named == f"table_name=t, part={rows[-1][1]}"
+        _, part, in_warehouse, in_lake, *_ = rows[-1]
+        assert named == f"table_name=t, part={part}, warehouse_rows={in_warehouse}, lake_rows={in_lake}"
 
 
 def test_every_expectation_of_a_subject_gets_a_result(session: Session) -> None:

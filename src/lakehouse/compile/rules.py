@@ -191,7 +191,7 @@ def agreement_expectations() -> tuple[Expectation, ...]:
         _query(
             "homes_agree",
             "hard",
-            f"select table_name, part from staged where {differ}",
+            f"select table_name, part, warehouse_rows, lake_rows from staged where {differ}",
             "Row count and row hashes were taken in warehouse and lake, and are the same.",
         ),
     )

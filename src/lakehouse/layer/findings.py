@@ -183,7 +183,10 @@ def _broken(
         mine = [key for key in result.sample_keys if key.split(",")[0] == f"table_name={table}"]
         allowed = one.threshold if tolerance is None else f"at most {100 * tolerance:g} %"
         keys = tuple(key.partition(", ")[2] for key in mine if ", " in key)
-        yield replace(one, table=table, failed=failed, checked=checked, threshold=allowed, keys=keys)
+        unit = "row" if expectation.rule in _FIGURES else "figure"
+        yield replace(
+            one, table=table, failed=failed, checked=checked, threshold=allowed, keys=keys, unit=unit
+        )
 
 
 def _by_table(

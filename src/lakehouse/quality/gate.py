@@ -116,7 +116,8 @@ def accounting_subject(relation: str, allow_empty: Sequence[str] = ()) -> Subjec
 
 def agreement_subject(relation: str) -> Subject:
     """Row counts and hashes of both homes, one row per table and part."""
-    return Subject("agreement", relation, ("table_name", "part"), frozenset(), agreement_expectations())
+    key = ("table_name", "part", "warehouse_rows", "lake_rows")
+    return Subject("agreement", relation, key, frozenset(), agreement_expectations())
 
 
 def run_gate(

@@ -57,9 +57,9 @@ class Refusal:
 class Broken:
     """A rule that did not hold.
 
-    ``failed`` of ``checked`` rows broke it, where ``threshold`` says how many may; ``keys`` are those of the first
-    five. ``follows_from`` names the tables whose refused rows made it break; ``surely`` when every broken row was
-    found among what these lack. ``error``: it could not be evaluated, which blocks.
+    ``failed`` of ``checked`` rows (or what else is its ``unit``) broke it, where ``threshold`` says how many may;
+    ``keys`` are those of the first five. ``follows_from`` names the tables whose refused rows made it break;
+    ``surely`` when every broken row was found among what these lack. ``error``: not evaluated, which blocks.
     """
 
     severity: Literal["hard", "soft"]
@@ -74,12 +74,15 @@ class Broken:
     follows_from: tuple[str, ...] = ()
     surely: bool = False
     error: str | None = None
+    unit: str = "row"
 
     def __str__(self) -> str:
         head = f"{self.table}: {self.severity} rule {self.rule}"
         if self.error:
             return f"{head} could not be evaluated: {self.error}"
-        what = f"{_of(self.failed, self.checked)}" if self.failed else f"a table of {_rows(self.checked)}"
+        what = (
+            _of(self.failed, self.checked, self.unit) if self.failed else f"a table of {_rows(self.checked)}"
+        )
         keys = f"; for example {', '.join(self.keys)}" if self.keys else ""
         return (
             f"{head} is broken by {what}, allowed: {self.threshold} ({self.meaning}){keys}{self._follows()}"
@@ -268,12 +271,12 @@ def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[s
     ]
 
 
-def _of(rows: int, of: int) -> str:
-    return f"{rows:,} of {_rows(of)}"
+def _of(rows: int, of: int, unit: str = "row") -> str:
+    return f"{rows:,} of {_rows(of, unit)}"
 
 
-def _rows(rows: int) -> str:
-    return f"{rows:,} row{'s' * (rows != 1)}"
+def _rows(rows: int, unit: str = "row") -> str:
+    return f"{rows:,} {unit}{'s' * (rows != 1)}"
 
 
 def _number(value: int | None) -> str:
