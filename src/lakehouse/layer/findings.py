@@ -182,7 +182,8 @@ def _broken(
     for table, failed, checked, tolerance in _by_table(session, subject, expectation):
         mine = [key for key in result.sample_keys if key.split(",")[0] == f"table_name={table}"]
         allowed = one.threshold if tolerance is None else f"at most {100 * tolerance:g} %"
-        keys = tuple(key.partition(", ")[2] for key in mine if ", " in key)
+        # A batch's id says nothing to people; what was refused of it is told with its file.
+        keys = tuple(key.partition(", ")[2] for key in mine if ", " in key and "batch_id=" not in key)
         unit = "row" if expectation.rule in _FIGURES else "figure"
         yield replace(
             one, table=table, failed=failed, checked=checked, threshold=allowed, keys=keys, unit=unit
