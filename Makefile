@@ -18,6 +18,9 @@ PYTHON = $(shell for name in python3 python3.13 python3.12 python3.11; do \
   "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || continue; \
   "$$name" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))'; break; done)
 
+# One line a step, with a bar; names of packages go to the log.
+QUIETLY = PYTHONPATH=src "$(PYTHON)" -m lakehouse.stack.quietly
+
 # Test processes. Each starts servers of its own, so many only use memory.
 PYTEST := $(BIN)/pytest -n auto --maxprocesses 4
 
@@ -67,7 +70,7 @@ test-fast: $(SETUP) ## Tests without servers, in less than a minute
 
 .PHONY: test-spark
 test-spark: $(SETUP) ## Every query on a local Spark against DuckDB; needs Java 17, brings pyspark (400 MB)
-	@$(UV) sync --frozen --inexact --group spark --python "$(PYTHON)"
+	@$(QUIETLY) "pyspark into .venv" .tools/setup-spark.log $(UV) sync --frozen --inexact --group spark --python "$(PYTHON)"
 	@$(BIN)/pytest -m spark tests/sql/test_spark.py
 
 .PHONY: check
@@ -122,6 +125,5 @@ $(UV):
 	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(SETUP): uv.lock pyproject.toml | $(UV)
-	@echo "── Python packages into .venv"
-	@$(UV) sync --frozen --compile-bytecode --python "$(PYTHON)"
+	@$(QUIETLY) "Python packages into .venv" .tools/setup.log $(UV) sync --frozen --compile-bytecode --python "$(PYTHON)"
 	@touch $@
