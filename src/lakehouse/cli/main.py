@@ -96,7 +96,7 @@ app = typer.Typer(
 * `lakehouse land olist`: upload `data/raw/olist`
 * `lakehouse run olist`: through Airflow, followed to gold
 * `lakehouse replay olist`: the same dump as the deliveries its shop would have sent
-* `lakehouse sql "SELECT * FROM gold.kpi_daily ORDER BY 1 DESC LIMIT 5"`
+* `lakehouse sql "SELECT order_date, order_count, payment_brl FROM gold.kpi_daily LIMIT 5"`; without a query psql opens
 * `lakehouse status`: services, layers, freshness
 * `lakehouse open`: the site: is the data good, what is there, where does it come from
 * `eval "$(lakehouse env)"`: endpoints and credentials for psql, DuckDB, boto3 …
