@@ -142,7 +142,7 @@ def print_summary(summary: Summary, outcome: Outcome, console: Console) -> None:
         for one in shown:
             table.add_row(*_cells(one, one.seconds))
         if len(shown) < len(mine):
-            table.add_row(f"  [dim]{len(mine) - len(shown)} more, nothing changed")
+            table.add_row(f"  [dim]{len(mine) - len(shown)} more, unchanged")
     console.print(table)
     print_where(summary, console)
 

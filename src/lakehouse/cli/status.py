@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,11 +69,9 @@ def status(
         told = {"services": [asdict(s) for s in found], "open": waiting, "tables": tables}
         typer.echo(dumps(told, default=str, indent=2))
     else:
-        from rich.console import Console
+        from lakehouse.cli.grid import output_console
 
-        console = Console()
-        if not console.is_terminal:
-            console.width = max(console.width, 160)
+        console = output_console()
         _print_services(console, found)
         _print_tables(console, tables)
         _print_open(console, waiting)
@@ -137,11 +134,13 @@ def _print_services(console: Console, found: list[Service]) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("service", "state", "address", "since"):
-        table.add_column(heading)
+    for heading in ("service", "state", "address", "up for"):
+        table.add_column(heading, no_wrap=heading != "up for")
     for service in found:
         color = "green" if service.state in ("RUNNING", "given") else "red"
-        table.add_row(service.name, f"[{color}]{service.state}", service.address, service.detail)
+        # The supervisor says `pid 4711, uptime 0:32:03` of what runs, and why of what does not.
+        detail = service.detail.rpartition("uptime ")[2]
+        table.add_row(service.name, f"[{color}]{service.state}", service.address, detail)
     console.print(table)
 
 
@@ -154,23 +153,25 @@ def _print_tables(console: Console, tables: list[dict[str, Any]]) -> None:
     if not tables:
         console.print("Nothing has been published yet: `lakehouse land olist`, then `lakehouse run olist`.")
         return
+    # Most days nothing was refused or came twice: a column of zeros says nothing.
+    rows = {"rows": "published_rows", "refused": "quarantined_rows", "duplicates": "duplicate_rows"}
+    rows = {name: field for name, field in rows.items() if name == "rows" or any(t[field] for t in tables)}
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("layer", "table", "partition", "verdict", "published"):
-        table.add_column(heading)
-    for heading in ("rows", "quarantined", "duplicates", "age"):
-        table.add_column(heading, justify="right")
+    table.add_column("layer and table", overflow="fold")
+    for heading in ("partition", "verdict"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (*rows, "age"):
+        table.add_column(heading, justify="right", no_wrap=True)
     previous = ""
     for entry in tables:
-        schema = SCHEMAS[entry["layer"]]
-        first = entry["layer"] != previous
-        previous = entry["layer"]
+        if entry["layer"] != previous:
+            previous = entry["layer"]
+            table.add_row(f"[bold]{previous}[/bold], schema {SCHEMAS[entry['layer']]}")
         table.add_row(
-            f"[bold]{entry['layer']}" if first else "",
-            f"{schema}.{entry['table_name']}",
+            f"  {entry['table_name']}",
             entry["partition_key"],
             _verdict(entry["verdict"]),
-            _local(entry["published_at"]),
-            *(_count(entry[name]) for name in ("published_rows", "quarantined_rows", "duplicate_rows")),
+            *(_count(entry[field]) for field in rows.values()),
             age(entry["age_seconds"]),
         )
     console.print(table)
@@ -185,7 +186,7 @@ def _print_open(console: Console, waiting: list[dict[str, Any]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("not done", "layer", "partition", "for", "message"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading != "message")
     for entry in waiting[:_SHOWN]:
         color = {"blocked": "red", "failed": "red", "overtaken": "yellow"}.get(entry["status"], "dim")
         table.add_row(
@@ -203,10 +204,6 @@ def _print_open(console: Console, waiting: list[dict[str, Any]]) -> None:
 def _verdict(verdict: str | None) -> str:
     colors = {"passed": "green", "warned": "yellow"}
     return f"[{colors.get(verdict or '', 'red')}]{verdict or ''}"
-
-
-def _local(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _count(value: int | None) -> str:
