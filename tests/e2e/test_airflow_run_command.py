@@ -64,7 +64,7 @@ def test_three_days_in_one_run_are_followed_to_gold_and_summed_up(orchestra: Orc
     assert set(tables(told, "silver")) == set(orchestra.lakehouse.tables("silver"))
     assert set(tables(told, "gold")) == set(orchestra.lakehouse.tables("gold"))
     assert all(table["verdict"] in ("passed", "warned") for table in told["summary"]["tables"])
-    assert told["summary"]["where"]["airflow"].endswith("/dags/olist_gold")
+    assert told["summary"]["airflow"].endswith("/dags/olist_gold")
 
 
 def test_days_that_are_done_say_when_and_how_and_have_no_tick(orchestra: Orchestra) -> None:
@@ -93,10 +93,12 @@ def test_a_blocked_day_is_no_tick_and_says_where(orchestra: Orchestra) -> None:
     assert f"✗ olist {BAD_DAY} silver blocked by gate" in shown
     assert "✓" not in shown
     assert [(f["dag_id"], f["task_id"]) for f in told["failures"]] == [("olist_silver", "gate")]
-    assert "approval_follows_purchase" in shown
+    (found,) = [f for f in told["summary"]["findings"] if f["verdict"] == "blocked"]
+    assert (found["layer"], found["partition_key"]) == ("silver", BAD_DAY)
+    assert "approval_follows_purchase" in found["causes"][0]
     assert tables(told, "silver")["olist_orders"]["verdict"] == "blocked"
     assert tables(told, "gold") == {}
-    assert told["summary"]["where"]["airflow"].endswith("/dags/olist_silver")
+    assert told["summary"]["airflow"].endswith("/dags/olist_silver")
 
 
 def test_a_consumer_that_is_paused_is_told_and_goes_on_when_it_may(orchestra: Orchestra) -> None:

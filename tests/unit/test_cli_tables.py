@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from lakehouse.cli.follow import Outcome
-from lakehouse.cli.run_summary import Summary, TableSummary, print_summary
+from lakehouse.cli.run_summary import Finding, Summary, TableSummary, print_summary
 from lakehouse.cli.status import _print_tables
 
 LONG = "olist_product_category_translation"
@@ -40,8 +40,11 @@ def test_a_summary_shows_what_changed_and_counts_the_rest() -> None:
         TableSummary("silver", "olist_orders", 3, 10, 0, 0, "passed", 1.0),
         TableSummary("silver", "olist_sellers", 3, 10, 0, 0, "passed"),
     ]
+    found = Finding(
+        "silver", "2018-10-17", "blocked", "olist silver: blocked", ["461 of 461 rows"], ["lakehouse sql"]
+    )
     outcome = Outcome(["2018-10-17"], [], {}, [], {"silver": 99.5}, {})
-    print_summary(Summary(tables, {"airflow": "http://127.0.0.1:8080/dags/olist_silver"}), outcome, console)
+    print_summary(Summary(tables, [found], "http://127.0.0.1:8080/dags/olist_silver"), outcome, console)
     shown = stream.getvalue()
     for whole in (
         "123,456,809",
@@ -55,4 +58,7 @@ def test_a_summary_shows_what_changed_and_counts_the_rest() -> None:
     ):
         assert whole in shown
     assert "olist_orders" not in shown
+    assert (
+        shown.index("olist silver: blocked") < shown.index("461 of 461 rows") < shown.index("→ lakehouse sql")
+    )
     assert "http://127.0.0.1:8080/dags/olist_silver" in shown

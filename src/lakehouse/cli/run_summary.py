@@ -1,10 +1,10 @@
-"""What a run did, from the ledger: per layer and table rows in, changed and refused, verdict and seconds."""
+"""What a run did, from the reports of its gates: rows by layer and table, verdicts, causes, and where to look."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract.model import LAYERS
@@ -14,42 +14,32 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from lakehouse.cli.follow import Outcome
+    from lakehouse.quality.report import Report, TableRows
 
-#: The tables of the runs of some partitions that were planned since a moment; the worst verdict of each.
-_TABLES = """
-SELECT p.layer, p.table_name, count(DISTINCT p.partition_key) AS partitions,
-       coalesce(sum(coalesce(a.read_rows, p.inserted_rows + p.updated_rows + p.unchanged_rows)), 0)::bigint AS rows_in,
-       coalesce(sum(p.inserted_rows + p.updated_rows + p.deleted_rows), 0)::bigint AS changed,
-       coalesce(sum(a.refused), 0)::bigint AS refused,
-       CASE WHEN bool_or(r.status = 'blocked' AND p.verdict = 'blocked') THEN 'blocked'
-            WHEN bool_or(r.status <> 'published') THEN 'not published'
-            WHEN bool_or(p.verdict = 'warned') THEN 'warned' ELSE 'passed' END AS verdict
-FROM ops.run AS r
-JOIN ops.publish AS p ON p.run_id = r.run_id
-LEFT JOIN LATERAL (
-    SELECT sum(c.read_rows) AS read_rows, sum(c.quarantined_rows) AS refused
-    FROM ops.accounted AS c WHERE c.publish_id = p.publish_id
-) AS a ON true
-WHERE r.source = :s AND r.partition_key = any(cast(:k AS date[])) AND r.planned_at >= :since
-  AND r.status <> 'abandoned'
-GROUP BY p.layer, p.table_name
-ORDER BY array_position(ARRAY['bronze', 'silver', 'gold'], p.layer), p.table_name
+#: The last gate of each layer and partition, of runs that were planned since a moment.
+_REPORTS = """
+SELECT DISTINCT ON (layer, partition_key) report FROM ops.run
+WHERE source = :s AND partition_key = any(cast(:k AS date[])) AND planned_at >= :since AND report IS NOT NULL
+ORDER BY layer, partition_key, run_id DESC
 """
-#: The newest publish of a partition in the last layer that has one, and the worst verdict of its layers.
+#: When a partition was last published in some layer, and whether a layer's gate has warned.
 _PUBLISHED = """
-SELECT max(p.published_at), bool_or(r.verdict = 'warned')
-FROM (
-    SELECT DISTINCT ON (layer) run_id, verdict FROM ops.run
-    WHERE source = :s AND partition_key = cast(:k AS date) AND status = 'published'
+SELECT max(ended_at), bool_or(verdict = 'warned') FROM (
+    SELECT DISTINCT ON (layer) ended_at, verdict FROM ops.run
+    WHERE source = :s AND partition_key = cast(:k AS date) AND status = 'published' AND verdict IS NOT NULL
     ORDER BY layer, run_id DESC
-) AS r
-JOIN ops.publish AS p ON p.run_id = r.run_id
+) AS newest
 """
+#: From the worst on.
+_VERDICTS = ("blocked", "held back", "warned", "passed")
 
 
 @dataclass(frozen=True)
 class TableSummary:
-    """A table, summed over the partitions of a run. ``seconds``: of its stage task, None when it has none."""
+    """A table, summed over the partitions of a run. ``seconds``: of its stage task, None when it has none.
+
+    ``rows_in``: read from files, or computed where none are read. ``changed``: inserted, updated, deleted.
+    """
 
     layer: str
     table: str
@@ -62,11 +52,24 @@ class TableSummary:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a gate did not find in order: the causes, and the queries that show the rows."""
+
+    layer: str
+    partition_key: str
+    verdict: str
+    headline: str
+    causes: list[str]
+    look: list[str]
+
+
+@dataclass(frozen=True)
 class Summary:
-    """All tables that a run worked on, by layer, and where to look."""
+    """All tables that a run worked on, by layer; what was not in order; Airflow's page of the layer to look at."""
 
     tables: list[TableSummary]
-    where: dict[str, str]
+    findings: list[Finding]
+    airflow: str
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -83,8 +86,6 @@ def now(conn: Connection) -> datetime:
 
 def published(conn: Connection, source: str, key: str) -> str:
     """``published 2018-10-17 12:00 UTC, verdict passed``: when a partition was last published, and how judged."""
-    from datetime import UTC
-
     from sqlalchemy import text
 
     moment, warned = conn.execute(text(_PUBLISHED), {"s": source, "k": key}).one()
@@ -96,32 +97,60 @@ def published(conn: Connection, source: str, key: str) -> str:
 
 
 def summarise(conn: Connection, source: str, outcome: Outcome, since: datetime, airflow: str) -> Summary:
-    """What the runs of an outcome did, of those that were planned ``since``. ``airflow``: where its UI is."""
+    """What the gates found in the runs of an outcome that were planned ``since``. ``airflow``: where its UI is."""
     from sqlalchemy import text
 
-    rows = conn.execute(text(_TABLES), {"s": source, "k": outcome.partitions, "since": since}).all()
+    from lakehouse.quality.report import read_report
+
+    keys = {"s": source, "k": outcome.partitions, "since": since}
+    reports = [read_report(kept) for kept in conn.execute(text(_REPORTS), keys).scalars()]
+    reports.sort(key=lambda r: (LAYERS.index(r.layer), r.partition_key))
     tables = [
-        replace(
-            TableSummary(*row),
-            seconds=outcome.task_seconds.get(row.layer, {}).get(f"stage.{row.table_name}"),
-        )
-        for row in rows
+        _table(layer, name, rows, outcome.task_seconds.get(layer, {}))
+        for layer in LAYERS
+        for name, rows in _by_table(r for r in reports if r.layer == layer).items()
     ]
-    where = {"airflow": f"{airflow}/dags/{source}_{_worst_layer(tables)}"}
-    if any(table.verdict != "passed" for table in tables):
-        where["rules"] = (
-            "SELECT layer, table_name, rule, severity, failed_rows, checked_rows FROM ops.quality_result "  # noqa: S608
-            f"WHERE source = '{source}' AND NOT passed ORDER BY quality_result_id DESC LIMIT 20"
-        )
-    return Summary(tables, where)
+    blocked = [r.layer for r in reports if r.verdict == "blocked"] or [
+        f.dag_id.rpartition("_")[2] for f in outcome.failures
+    ]
+    return Summary(tables, _findings(reports), f"{airflow}/dags/{source}_{[*blocked, LAYERS[-1]][0]}")
 
 
-def _worst_layer(tables: Iterable[TableSummary]) -> str:
-    return next((t.layer for t in tables if t.verdict not in ("passed", "warned")), LAYERS[-1])
+def _by_table(reports: Iterable[Report]) -> dict[str, list[TableRows]]:
+    found: dict[str, list[TableRows]] = {}
+    for report in reports:
+        for rows in report.tables:
+            found.setdefault(rows.table, []).append(rows)
+    return found
+
+
+def _table(layer: str, name: str, rows: list[TableRows], seconds: dict[str, float]) -> TableSummary:
+    return TableSummary(
+        layer,
+        name,
+        len(rows),
+        sum(one.inserted + one.updated + one.unchanged if one.read is None else one.read for one in rows),
+        sum(one.inserted + one.updated + one.deleted for one in rows),
+        sum(one.quarantined for one in rows),
+        min((one.verdict for one in rows), key=_VERDICTS.index),
+        seconds.get(f"stage.{name}"),
+    )
+
+
+def _findings(reports: list[Report]) -> list[Finding]:
+    """Of every blocked gate, and of the newest partition in each layer whose gate has warned."""
+    from lakehouse.quality.report import cause_lines, headline
+
+    newest = {r.layer: r.run_id for r in reports if r.verdict != "blocked" and cause_lines(r)}
+    return [
+        Finding(r.layer, r.partition_key, r.verdict, headline(r), cause_lines(r), list(r.look))
+        for r in reports
+        if r.verdict == "blocked" or newest.get(r.layer) == r.run_id
+    ]
 
 
 def print_summary(summary: Summary, outcome: Outcome, console: Console) -> None:
-    """A line per table that changed or did not pass; the others are counted."""
+    """A line per table that changed or did not pass, the others counted; then what was not in order."""
     from rich import box
     from rich.table import Table
 
@@ -144,19 +173,23 @@ def print_summary(summary: Summary, outcome: Outcome, console: Console) -> None:
         if len(shown) < len(mine):
             table.add_row(f"  [dim]{len(mine) - len(shown)} more, unchanged")
     console.print(table)
-    print_where(summary, console)
+    _print_findings(summary, console)
 
 
-def print_where(summary: Summary, console: Console) -> None:
-    """Where to look next."""
-    console.print(f"Airflow: {summary.where['airflow']}", highlight=False, soft_wrap=True)
-    if "rules" in summary.where:
-        query = f'lakehouse sql "{summary.where["rules"]}"'
-        console.print(f"Rules that did not hold: {query}", highlight=False, soft_wrap=True, markup=False)
+def _print_findings(summary: Summary, console: Console) -> None:
+    from rich.text import Text
+
+    for found in summary.findings:
+        console.print(Text(found.headline, "bold red" if found.verdict == "blocked" else "bold yellow"))
+        for line in found.causes:
+            console.print(Text(f"• {line}"), soft_wrap=False)
+        for query in found.look:
+            console.print(Text(f"→ {query}", "cyan"), soft_wrap=True)
+        console.print()
+    console.print(f"Airflow: {summary.airflow}", highlight=False, soft_wrap=True)
 
 
 def _total(layer: str, tables: list[TableSummary]) -> TableSummary:
-    order = ("blocked", "not published", "warned", "passed")
     return TableSummary(
         layer,
         "",
@@ -164,12 +197,12 @@ def _total(layer: str, tables: list[TableSummary]) -> TableSummary:
         sum(one.rows_in for one in tables),
         sum(one.changed for one in tables),
         sum(one.refused for one in tables),
-        min((one.verdict for one in tables), key=order.index),
+        min((one.verdict for one in tables), key=_VERDICTS.index),
     )
 
 
 def _cells(one: TableSummary, seconds: float | None) -> list[str]:
-    colors = {"passed": "green", "warned": "yellow"}
+    colors = {"passed": "green", "warned": "yellow", "held back": "yellow"}
     return [
         f"  {one.table}" if one.table else one.layer,
         *(f"{rows:,}" for rows in (one.rows_in, one.changed, one.refused)),
