@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,22 +16,25 @@ from rich.console import Console
 
 from lakehouse.cli.follow import Follower
 from lakehouse.cli.progress import RichReporter
+from lakehouse.landing.deliver import land
 
 from ..support.olist import small_shop
 from .airflow_support import Orchestra
+from .test_airflow_avazu import write_days
 
 pytestmark = [pytest.mark.servers, pytest.mark.airflow]
 
 #: Later than what other tests land.
-DAYS = ["2018-04-01", "2018-04-02", "2018-04-03"]
-BAD_DAY, PAUSED_DAY, EMPTY_DAY = "2018-04-04", "2018-04-05", "2018-04-30"
+DAYS = ["2014-11-01", "2014-11-02", "2014-11-03"]
+PAUSED_DAY = "2014-11-04"
+BAD_DAY, EMPTY_DAY = "2018-04-04", "2018-04-30"
 
 
-def run(orchestra: Orchestra, *arguments: str) -> tuple[int, dict[str, Any], str]:
+def run(orchestra: Orchestra, source: str, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, what is told in JSON, and what a person sees meanwhile."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
     done = subprocess.run(
-        [sys.executable, "-m", "lakehouse.cli.main", "run", "olist", *arguments, "--json"],
+        [sys.executable, "-m", "lakehouse.cli.main", "run", source, *arguments, "--json"],
         env=mine | {"LAKEHOUSE_HOME": str(orchestra.home.root)},
         capture_output=True,
         text=True,
@@ -43,35 +48,46 @@ def tables(told: dict[str, Any], layer: str) -> dict[str, dict[str, Any]]:
     return {t["table"]: t for t in told["summary"]["tables"] if t["layer"] == layer}
 
 
-def test_three_days_in_one_run_are_followed_to_gold_and_summed_up(orchestra: Orchestra) -> None:
-    for orders, day in enumerate(DAYS, 6):
-        orchestra.lakehouse.land(small_shop(orders), day)
-    code, told, shown = run(orchestra, "--from", DAYS[0], "--to", DAYS[-1])
+def land_events(orchestra: Orchestra, folder: Path, days: list[str]) -> None:
+    house = orchestra.lakehouse
+    files = write_days(folder, [date.fromisoformat(day) for day in days])
+    assert [r.partition_key for r in land(house.homes, house.project, "avazu", files)] == days
+
+
+def test_three_days_in_one_run_are_followed_to_gold_and_summed_up(
+    orchestra: Orchestra, tmp_path: Path
+) -> None:
+    land_events(orchestra, tmp_path, DAYS)
+    code, told, shown = run(orchestra, "avazu", "--from", DAYS[0], "--to", DAYS[-1])
     assert (code, told["failures"], told["unchanged"], told["partitions"]) == (0, [], [], DAYS), shown
-    assert orchestra.lakehouse.value("select count(*) from gold.fact_order") == 8
+    counted = orchestra.lakehouse.query(
+        "select hour_date::text, impression_count from gold.ctr_daily where hour_date >= '2014-11-01'"
+    )
+    assert sorted(day for day, _ in counted) == DAYS
     for day in DAYS:
-        (line,) = [line for line in shown.splitlines() if line.startswith(f"✓ olist {day}")]
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"✓ avazu {day}")]
         assert "published 20" in line
         assert "verdict warned" in line or "verdict passed" in line
-    orders_in = tables(told, "bronze")["olist_orders"]
-    assert (orders_in["partitions"], orders_in["rows_in"], orders_in["changed"], orders_in["refused"]) == (
+    rows = sum(count for _, count in counted)
+    events = tables(told, "bronze")["avazu_impressions"]
+    assert (events["partitions"], events["rows_in"], events["changed"], events["refused"]) == (
         3,
-        21,
-        21,
+        rows,
+        rows,
         0,
     )
-    assert orders_in["seconds"] > 0
-    assert set(tables(told, "silver")) == set(orchestra.lakehouse.tables("silver"))
-    assert set(tables(told, "gold")) == set(orchestra.lakehouse.tables("gold"))
+    assert events["seconds"] > 0
+    assert set(tables(told, "silver")) == {"avazu_impressions"}
+    assert set(tables(told, "gold")) == {"ctr_daily", "ctr_hourly"}
     assert all(table["verdict"] in ("passed", "warned") for table in told["summary"]["tables"])
-    assert told["summary"]["airflow"].endswith("/dags/olist_gold")
+    assert told["summary"]["airflow"].endswith("/dags/avazu_gold")
 
 
 def test_days_that_are_done_say_when_and_how_and_have_no_tick(orchestra: Orchestra) -> None:
-    code, told, shown = run(orchestra, "--from", "2018-03-31", "--to", DAYS[0])
-    assert (code, told["unchanged"], told["without_delivery"]) == (0, DAYS[:1], ["2018-03-31"])
-    assert "1 days skipped: no delivery (2018-03-31)" in shown
-    assert f"· olist {DAYS[0]} nothing to do: published 20" in shown
+    code, told, shown = run(orchestra, "avazu", "--from", "2014-10-31", "--to", DAYS[0])
+    assert (code, told["unchanged"], told["without_delivery"]) == (0, DAYS[:1], ["2014-10-31"])
+    assert "1 day skipped: no delivery (2014-10-31)" in shown
+    assert f"· avazu {DAYS[0]} nothing to do: published 20" in shown
     assert "✓" not in shown
     assert told["summary"]["tables"] == []
 
@@ -88,7 +104,7 @@ def test_a_blocked_day_is_no_tick_and_says_where(orchestra: Orchestra) -> None:
     shop = small_shop(9)
     shop.order(1)["order_approved_at"] = "2017-01-01 00:00:00"
     orchestra.lakehouse.land(shop, BAD_DAY)
-    code, told, shown = run(orchestra, "--from", BAD_DAY)
+    code, told, shown = run(orchestra, "olist", "--from", BAD_DAY)
     assert code == 1
     assert f"✗ olist {BAD_DAY} silver blocked by gate" in shown
     assert "✓" not in shown
@@ -101,15 +117,16 @@ def test_a_blocked_day_is_no_tick_and_says_where(orchestra: Orchestra) -> None:
     assert told["summary"]["airflow"].endswith("/dags/olist_silver")
 
 
-def test_a_consumer_that_is_paused_is_told_and_goes_on_when_it_may(orchestra: Orchestra) -> None:
-    orchestra.lakehouse.land(small_shop(10), PAUSED_DAY)
-    orchestra.pause("olist_gold", paused=True)
+def test_a_consumer_that_is_paused_is_told_and_goes_on_when_it_may(
+    orchestra: Orchestra, tmp_path: Path
+) -> None:
+    land_events(orchestra, tmp_path, [PAUSED_DAY])
+    orchestra.pause("avazu_gold", paused=True)
     try:
-        code, told, shown = run(orchestra, "--from", PAUSED_DAY)
+        code, told, shown = run(orchestra, "avazu", "--from", PAUSED_DAY)
     finally:
-        orchestra.pause("olist_gold", paused=False)
+        orchestra.pause("avazu_gold", paused=False)
     assert code == 1
-    assert f"! olist {PAUSED_DAY} gold has not begun" in shown
-    assert "olist_gold is paused" in told["failures"][0]["message"]
-    orchestra.next_ended("olist_gold", PAUSED_DAY)
-    assert orchestra.lakehouse.value("select count(*) from gold.fact_order") == 10
+    assert f"! avazu {PAUSED_DAY} gold has not begun" in shown
+    assert "avazu_gold is paused" in told["failures"][0]["message"]
+    orchestra.next_ended("avazu_gold", PAUSED_DAY)

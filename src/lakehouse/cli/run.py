@@ -149,7 +149,8 @@ class Selection:
             days = ", ".join(self.undelivered[:_NAMED_DAYS]) + (
                 " …" if self.undelivered[_NAMED_DAYS:] else ""
             )
-            notes.append(f"{len(self.undelivered)} days skipped: no delivery ({days}).")
+            count = "1 day" if len(self.undelivered) == 1 else f"{len(self.undelivered)} days"
+            notes.append(f"{count} skipped: no delivery ({days}).")
         if not self.keys:
             others = "Every other" if self.blocked else "Every"
             notes.append(f"{others} landed delivery of {source} is in gold. Run it again with --from DATE.")

@@ -110,10 +110,9 @@ def summarise(conn: Connection, source: str, outcome: Outcome, since: datetime, 
         for layer in LAYERS
         for name, rows in _by_table(r for r in reports if r.layer == layer).items()
     ]
-    blocked = [r.layer for r in reports if r.verdict == "blocked"] or [
-        f.dag_id.rpartition("_")[2] for f in outcome.failures
-    ]
-    return Summary(tables, _findings(reports), f"{airflow}/dags/{source}_{[*blocked, LAYERS[-1]][0]}")
+    wrong = [f"{source}_{r.layer}" for r in reports if r.verdict == "blocked"]
+    wrong += [failure.dag_id for failure in outcome.failures]
+    return Summary(tables, _findings(reports), f"{airflow}/dags/{[*wrong, f'{source}_{LAYERS[-1]}'][0]}")
 
 
 def _by_table(reports: Iterable[Report]) -> dict[str, list[TableRows]]:
