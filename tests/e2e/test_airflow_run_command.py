@@ -92,6 +92,16 @@ def test_days_that_are_done_say_when_and_how_and_have_no_tick(orchestra: Orchest
     assert told["summary"]["tables"] == []
 
 
+def test_a_day_that_is_forced_is_made_anew_in_every_layer(orchestra: Orchestra) -> None:
+    code, told, shown = run(orchestra, "avazu", "--from", DAYS[0], "--force")
+    assert (code, told["unchanged"], told["failures"]) == (0, [], []), shown
+    assert f"✓ avazu {DAYS[0]} published 20" in shown
+    assert {(t["layer"], t["table"]) for t in told["summary"]["tables"]} >= {
+        ("bronze", "avazu_impressions"), ("silver", "avazu_impressions"), ("gold", "ctr_daily")
+    }  # fmt: skip
+    assert all(table["changed"] == 0 for table in told["summary"]["tables"])
+
+
 def test_a_day_without_delivery_is_skipped(orchestra: Orchestra) -> None:
     stream = io.StringIO()
     with RichReporter(Console(file=stream, width=200)) as reporter:

@@ -26,9 +26,13 @@ def run(
     source: Annotated[str, typer.Argument(help="`olist`, `avazu` or another source with contracts.")],
     first: Annotated[
         str | None,
-        typer.Option("--from", help="First date, YYYY-MM-DD; runs it again even when it is published."),
+        typer.Option("--from", help="First date, YYYY-MM-DD."),
     ] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last date; default: the same as --from.")] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Stage, audit and publish the days anew, although they are published."),
+    ] = False,
     reconform: Annotated[
         bool,
         typer.Option("--reconform", help="Judge every row again: silver from all of bronze, then gold."),
@@ -38,8 +42,9 @@ def run(
     """Run landed partitions through Airflow and follow them: bronze, silver, gold.
 
     Without dates: every landed delivery that has not reached gold yet, but for those that a gate has blocked;
-    these are named. With dates: the deliveries of these days, again; a replay changes nothing that is already
-    so. When a gate or a task fails, its message is printed and the exit code is 1.
+    these are named. With dates: the deliveries of these days. Of one that is published it says when, and how it was
+    judged; `--force` does it again, with a fresh gate, and rewrites no row that comes out as it was. Ends with a table
+    of what was done. When a gate or a task fails, its message is printed and the exit code is 1.
 
     `--reconform` is for a contract whose rules changed: rows that are fine now leave quarantine, others enter it, and
     gold follows. Rows that come out as they were are not written.
@@ -53,6 +58,8 @@ def run(
 
     if reconform and (first or last):
         raise typer.BadParameter("--reconform judges all days; leave out --from and --to.")
+    if force and not first:
+        raise typer.BadParameter("--force wants to be told which days: --from, and --to.")
     dates(first, last)
     stack_state()  # there must be an Airflow, and of the homes that are looked at
     with RichReporter() as reporter:
@@ -60,7 +67,9 @@ def run(
         for note in selected.notes(source):
             reporter.note(note)
         outcome = (
-            run_partitions(source, selected.keys, reporter, reconform=reconform) if selected.keys else None
+            run_partitions(source, selected.keys, reporter, reconform=reconform, rebuild=force)
+            if selected.keys
+            else None
         )
     if json:
         told = outcome.as_json() if outcome else {"partitions": [], "failures": []}
@@ -90,9 +99,16 @@ def report_failures(outcome: Outcome) -> None:
 
 
 def run_partitions(
-    source: str, keys: list[str], reporter: RichReporter, *, reconform: bool = False
+    source: str,
+    keys: list[str],
+    reporter: RichReporter,
+    *,
+    reconform: bool = False,
+    rebuild: bool = False,
 ) -> Outcome:
     """Trigger the partitions and follow each to gold; with ``reconform`` from silver on. Sums up what the ledger says.
+
+    ``rebuild``: what is published is made anew, in every layer.
 
     Raises:
         StackError: the environment names another stack than the one whose Airflow would be asked.
@@ -114,7 +130,7 @@ def run_partitions(
         with homes.engine.connect() as conn:
             since = run_summary.now(conn)
         with open_airflow(state) as api:
-            params = {"reconform": True} if reconform else {}
+            params = {"reconform": True} if reconform else {"rebuild": True} if rebuild else {}
             follower = Follower(api, source, reporter, first=first, params=params, published=published)
             follower.wait_until_known()
             outcome = follower.run(keys)
@@ -153,7 +169,9 @@ class Selection:
             notes.append(f"{count} skipped: no delivery ({days}).")
         if not self.keys:
             others = "Every other" if self.blocked else "Every"
-            notes.append(f"{others} landed delivery of {source} is in gold. Run it again with --from DATE.")
+            notes.append(
+                f"{others} landed delivery of {source} is in gold. Run it again with --from DATE --force."
+            )
         return notes
 
 

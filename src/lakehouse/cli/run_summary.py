@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract.model import LAYERS
@@ -21,14 +21,6 @@ _REPORTS = """
 SELECT DISTINCT ON (layer, partition_key) report FROM ops.run
 WHERE source = :s AND partition_key = any(cast(:k AS date[])) AND planned_at >= :since AND report IS NOT NULL
 ORDER BY layer, partition_key, run_id DESC
-"""
-#: When a partition was last published in some layer, and whether a layer's gate has warned.
-_PUBLISHED = """
-SELECT max(ended_at), bool_or(verdict = 'warned') FROM (
-    SELECT DISTINCT ON (layer) ended_at, verdict FROM ops.run
-    WHERE source = :s AND partition_key = cast(:k AS date) AND status = 'published' AND verdict IS NOT NULL
-    ORDER BY layer, run_id DESC
-) AS newest
 """
 #: From the worst on.
 _VERDICTS = ("blocked", "held back", "warned", "passed")
@@ -85,15 +77,14 @@ def now(conn: Connection) -> datetime:
 
 
 def published(conn: Connection, source: str, key: str) -> str:
-    """``published 2018-10-17 12:00 UTC, verdict passed``: when a partition was last published, and how judged."""
-    from sqlalchemy import text
+    """``published 2018-10-17 12:00 UTC, verdict passed``: when a partition was last published; worst verdict."""
+    from lakehouse.layer.published import last_published
 
-    moment, warned = conn.execute(text(_PUBLISHED), {"s": source, "k": key}).one()
-    if moment is None:
+    found = [one for layer in LAYERS if (one := last_published(conn, source, layer, key))]
+    if not found:
         return "never published"
-    return (
-        f"published {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC, verdict {'warned' if warned else 'passed'}"
-    )
+    verdict = min((one.verdict for one in found), key=_VERDICTS.index)
+    return f"published {max(one.published_at for one in found):%Y-%m-%d %H:%M} UTC, verdict {verdict}"
 
 
 def summarise(conn: Connection, source: str, outcome: Outcome, since: datetime, airflow: str) -> Summary:
