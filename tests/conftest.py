@@ -59,6 +59,7 @@ def homes(pg_server: PostgresServer, s3_server: S3Server) -> Iterator[Homes]:
             "bucket": name,
             "access_key": s3_server.access_key,
             "secret_key": s3_server.secret_key,
+            "data_docs": "",
         }
     )
     opened = Homes.open(settings)

@@ -97,6 +97,16 @@ def test_a_stage_task_shows_what_it_runs_and_reads(orchestra: Orchestra) -> None
     assert what.endswith(f" of {DAY}, new")
 
 
+def test_a_gate_has_a_button_to_its_page(orchestra: Orchestra) -> None:
+    for layer in LAYERS:
+        run = orchestra.runs(f"olist_{layer}", DAY)[0]["dag_run_id"]
+        links = orchestra.api.call("GET", f"/dags/olist_{layer}/dagRuns/{run}/taskInstances/gate/links")
+        page = f"gates/olist/{layer}/{DAY}.html"
+        assert links["extra_links"] == {"Data Docs": f"/plugin/data-docs/lakehouse/data-docs/{page}"}
+        text = (orchestra.home.data_docs / page).read_text(encoding="utf-8")
+        assert all(f'data-table="{table}"' in text for table in orchestra.lakehouse.tables(layer))  # type: ignore[arg-type]
+
+
 def test_a_day_without_delivery_is_skipped_and_wakes_nobody(orchestra: Orchestra) -> None:
     run = orchestra.next_ended("olist_bronze", EMPTY_DAY)
     assert set(orchestra.states("olist_bronze", run["dag_run_id"]).values()) == {"skipped"}

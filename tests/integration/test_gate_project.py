@@ -27,7 +27,7 @@ def project() -> Project:
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory, project: Project) -> Any:
-    """The committed project, in a copy: opening must not change it, but building pages would add files."""
+    """The committed project, in a copy: opening must not change it."""
     folder = tmp_path_factory.mktemp("project") / "great_expectations"
     shutil.copytree(project.root / FOLDER, folder, ignore=shutil.ignore_patterns("uncommitted"))
     os.environ.setdefault("LAKEHOUSE_PG_DSN", "postgresql://nobody@localhost:1/nothing")

@@ -14,6 +14,7 @@ import pytest
 from lakehouse.compile.rules import contract_expectations
 from lakehouse.contract import Column, ColumnType, Contract, GoldModel, Reference, Rule
 from lakehouse.engine.session import Session, open_session
+from lakehouse.home.pages import LocalPages
 from lakehouse.quality.docs import DocsTarget
 from lakehouse.quality.gate import (
     RuleResult,
@@ -323,7 +324,7 @@ def test_personal_values_reach_neither_results_nor_pages(session: Session, tmp_p
         Rule("length", "range", "hard", ("price",), {"maximum": 1}),
     ]
     keyed = (*COLUMNS[:-1], column("note", pii="personal", key_position=3))
-    docs = DocsTarget(tmp_path / "great_expectations")
+    docs = DocsTarget(LocalPages(tmp_path), Path(__file__).resolve().parents[2] / "great_expectations")
     rows = stage(session, changed(note=MARKER), changed(note=MARKER))
     results = gate(session, contract_subject(contract(*everything, columns=keyed), rows), docs=docs)
     assert not any(results[r.name].success for r in everything)

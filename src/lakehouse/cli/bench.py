@@ -208,6 +208,7 @@ def _servers() -> Iterator[Callable[[str], dict[str, str]]]:
                 "bucket": f"bench-{name}",
                 "access_key": store.access_key,
                 "secret_key": store.secret_key,
+                "data_docs": str(folder / "data-docs" / name),
             }
 
         try:

@@ -10,7 +10,21 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from lakehouse.cli import adr, bench, demo, generate, land, prepare, replay, run, sql, stack, status, withdraw
+from lakehouse.cli import (
+    adr,
+    bench,
+    demo,
+    docs,
+    generate,
+    land,
+    prepare,
+    replay,
+    run,
+    sql,
+    stack,
+    status,
+    withdraw,
+)
 from lakehouse.cli import open as open_command
 from lakehouse.errors import LakehouseError, StackError
 
@@ -99,6 +113,7 @@ app = typer.Typer(
 * `lakehouse sql "SELECT order_date, order_count, payment_brl FROM gold.kpi_daily LIMIT 5"`; without a query psql opens
 * `lakehouse status`: services, layers, freshness
 * `lakehouse open`: the site: is the data good, what is there, where does it come from
+* `lakehouse docs --open`: what the gates have found, table by table
 * `eval "$(lakehouse env)"`: endpoints and credentials for psql, DuckDB, boto3 …
 """,
 )
@@ -115,6 +130,7 @@ for noun in (
     generate,
     adr,
     demo,
+    docs,
     bench,
     prepare,
 ):

@@ -30,7 +30,8 @@ from lakehouse.contract.model import LAYERS, SCHEMAS
 
 FOLDER = "great_expectations"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "suites.lakehouse-lite")
-#: The project's settings; the gate's own context says the same about results and pages (quality.docs).
+#: The project's settings. What is run by hand is kept in memory: nothing is written into a checkout. The pages of the
+#: gates are elsewhere (quality.docs).
 _SETTINGS = """\
 # Compiled from contracts by `make generate`. Do not edit.
 config_version: 4.0
@@ -46,31 +47,19 @@ checkpoint_store_name: checkpoint_store
 stores:
   expectations_store:
     class_name: ExpectationsStore
-    store_backend: {{{files}, base_directory: expectations/}}
+    store_backend:
+      class_name: TupleFilesystemStoreBackend
+      suppress_store_backend_id: true
+      base_directory: expectations/
   validation_results_store:
     class_name: ValidationResultsStore
-    store_backend: {{{files}, base_directory: uncommitted/validations/}}
+    store_backend: {{class_name: InMemoryStoreBackend}}
   checkpoint_store:
     class_name: CheckpointStore
-    store_backend: {{{files}, base_directory: uncommitted/checkpoints/}}
+    store_backend: {{class_name: InMemoryStoreBackend}}
   validation_definition_store:
     class_name: ValidationDefinitionStore
-    store_backend: {{{files}, base_directory: uncommitted/validation_definitions/}}
-data_docs_sites:
-  local_site:
-    class_name: SiteBuilder
-    show_how_to_buttons: false
-    store_backend: {{{files}, base_directory: uncommitted/data_docs/}}
-    site_index_builder:
-      module_name: lakehouse.quality.docs_views
-      class_name: IndexBuilder
-      view: {{module_name: lakehouse.quality.docs_views, class_name: IndexView}}
-    site_section_builders:
-      validations:
-        view: {{module_name: lakehouse.quality.docs_views, class_name: PageView}}
-      expectations:
-        view: {{module_name: lakehouse.quality.docs_views, class_name: PageView}}
-      profiling: none
+    store_backend: {{class_name: InMemoryStoreBackend}}
 fluent_datasources:
   warehouse:
     type: postgres
@@ -125,11 +114,7 @@ def all_suites(project: Project) -> dict[str, tuple[str, Sequence[Expectation]]]
 
 
 def _settings(suites: Sequence[str]) -> str:
-    text = _SETTINGS.format(
-        context_id=_id("context"),
-        source_id=_id("warehouse"),
-        files="class_name: TupleFilesystemStoreBackend, suppress_store_backend_id: true",
-    )
+    text = _SETTINGS.format(context_id=_id("context"), source_id=_id("warehouse"))
     for name in suites:
         layer, _, table = name.partition(".")
         if table not in ("accounting", "agreement", "shrinking"):

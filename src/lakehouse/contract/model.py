@@ -95,7 +95,7 @@ class Rule:
 class TableContract:
     """What every table has, landed or computed: columns, key, rules.
 
-    ``table`` is its name in every schema and namespace; ``source`` is whose DAGs make it.
+    ``table`` is its name in every schema and namespace; ``source`` is whose DAGs make it; ``owner`` is the team to ask.
     """
 
     source: str
@@ -105,6 +105,7 @@ class TableContract:
     version: str
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...]
+    owner: str = ""
 
     @property
     def table(self) -> str:
@@ -190,6 +191,7 @@ class Contract(TableContract):
             version=self.version,
             columns=(*kept, *_validity(len(self.key) + 1)),
             rules=_history_rules(self.key),
+            owner=self.owner,
             of=self,
         )
 

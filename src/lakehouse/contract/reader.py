@@ -144,6 +144,10 @@ class _Description(_Strict):
     usage: str | None = None
 
 
+class _Team(_Strict):
+    name: str
+
+
 class _Document(_Strict):
     apiVersion: Literal["v3.0.2", "v3.1.0"]
     kind: Literal["DataContract"]
@@ -153,6 +157,7 @@ class _Document(_Strict):
     status: Literal["active", "draft", "deprecated"]
     domain: str
     description: _Description
+    team: _Team | None = None
     schema_: list[_Table] = Field(alias="schema", min_length=1, max_length=1)
     slaProperties: list[_Retention] = Field(default_factory=list, max_length=1)
     customProperties: list[_Custom] = Field(default_factory=list)
@@ -288,6 +293,7 @@ def _common(document: _Document, table: _Table, column_properties: Set[str]) -> 
         "version": document.version,
         "columns": tuple(_column(p, column_properties) for p in table.properties),
         "rules": tuple(_rules(table)),
+        "owner": document.team.name if document.team else "",
     }
 
 

@@ -71,6 +71,13 @@ class S3Access:
     region: str = "us-east-1"
 
 
+def s3_access(settings: Settings) -> S3Access:
+    """How the settings say that the object store is reached."""
+    return S3Access(
+        settings.s3_endpoint, settings.access_key, settings.secret_key.get_secret_value(), settings.region
+    )
+
+
 @dataclass(frozen=True)
 class Homes:
     """Warehouse (Postgres) and lake (Iceberg on S3). Nobody outside this room opens a connection to them."""
@@ -78,16 +85,15 @@ class Homes:
     engine: Engine
     s3: S3Access
     bucket: str
+    #: Where gates write their pages: a folder or s3://<bucket>/<prefix>; nowhere when empty.
+    data_docs: str = ""
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> Homes:
         """Make the homes from settings; nothing is contacted yet."""
         settings = settings or Settings()
         engine = open_engine(make_url(settings.required_dsn()), "lakehouse")
-        access = S3Access(
-            settings.s3_endpoint, settings.access_key, settings.secret_key.get_secret_value(), settings.region
-        )
-        return cls(engine, access, settings.bucket)
+        return cls(engine, s3_access(settings), settings.bucket, settings.data_docs)
 
     @property
     def lake_root(self) -> str:
@@ -96,7 +102,7 @@ class Homes:
 
     def s3_client(self) -> S3Client:
         """A boto3 client, which threads may share."""
-        return _s3_client(self.s3)
+        return s3_client(self.s3)
 
     def ensure_bucket(self) -> None:
         """Create the bucket when it is missing."""
@@ -156,7 +162,7 @@ def _filesystem(access: S3Access) -> pafs.S3FileSystem:
 
 
 @cache
-def _s3_client(access: S3Access) -> S3Client:
+def s3_client(access: S3Access) -> S3Client:
     """The one place that makes clients, so that its settings hold everywhere."""
     import boto3
     from botocore.config import Config

@@ -24,6 +24,10 @@ class Settings(BaseSettings):
     access_key: str = ""
     secret_key: SecretStr = SecretStr("")
     region: str = ""
+    data_docs: str = Field(
+        default="",
+        description="where gates write Data Docs: a folder or s3://<bucket>/<prefix>; nowhere when empty",
+    )
 
     @model_validator(mode="after")
     def _standard_names(self) -> Self:

@@ -17,7 +17,7 @@ from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Publish, Run, mark_audited
 from lakehouse.layer.steps import LayerSteps, Superseding, Work
 from lakehouse.layer.target import Target
-from lakehouse.quality.docs import DocsTarget
+from lakehouse.quality.docs import docs_target
 from lakehouse.quality.gate import (
     RuleResult,
     Subject,
@@ -67,7 +67,6 @@ def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> Re
     """
     run = work.run
     check_files(work.homes, conn, inputs.publishes)
-    pages = work.project.root / "great_expectations"
     with open_session(work.homes) as session:
         subjects = [
             *steps.subjects(work, conn, inputs, session),
@@ -80,7 +79,7 @@ def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> Re
             layer=run.layer,
             partition_key=run.partition_key,
             source=run.source,
-            docs=DocsTarget(pages) if pages.is_dir() else None,
+            docs=docs_target(work.project, work.homes.data_docs, work.homes.s3),
         )
         # A connection of its own: what it reads is not locked any more when readers are to see it.
         with work.homes.engine.connect() as asked:

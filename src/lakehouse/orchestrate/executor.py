@@ -22,7 +22,7 @@ LIBRARIES = (
     "airflow.providers.standard.operators.python",
     "duckdb",
     "great_expectations",
-    "great_expectations.render.renderer.site_builder",
+    "great_expectations.render.view.view",
     "jinja2.ext",
     "pgpq",
     "pyarrow.compute",

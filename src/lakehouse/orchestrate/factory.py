@@ -44,6 +44,7 @@ from lakehouse.contract.model import Layer
 from lakehouse.errors import ContractError, FileDefect, GateFailed
 from lakehouse.orchestrate import catch_up, lineage, manual, pools, steps
 from lakehouse.orchestrate.delivery import DeliveryOperator
+from lakehouse.orchestrate.links import DataDocsLink
 from lakehouse.orchestrate.partition import KEY_PARAM
 from lakehouse.orchestrate.planner import PlanOperator
 from lakehouse.orchestrate.stage import StageOperator
@@ -271,6 +272,7 @@ def _steps(source: Source, layer: Any, project: Project) -> PlanOperator:
         execution_timeout=timedelta(minutes=30),
         doc_md="Audits what is staged. A broken hard rule ends the run: nothing published, no event.",
     )
+    gate.operator_extra_links = (DataDocsLink(),)
     publish = _task(
         "publish",
         steps.publish,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from lakehouse.home.homes import Homes
+    from lakehouse.home.homes import Homes, S3Access
 
 #: Airflow connection of the warehouse (type postgres, the loader role).
 WAREHOUSE_CONNECTION = "lakehouse_warehouse"
@@ -26,25 +26,41 @@ def bucket() -> str:
     return os.environ.get("LAKEHOUSE_BUCKET", "lakehouse")
 
 
+def data_docs() -> str:
+    """Where gates write their pages: a folder or ``s3://<bucket>/<prefix>``; nowhere when empty."""
+    return os.environ.get("LAKEHOUSE_DATA_DOCS", "")
+
+
+def site() -> str:
+    """Where the site about the data is: a folder or ``s3://<bucket>/<prefix>``; nowhere when empty."""
+    return os.environ.get("LAKEHOUSE_SITE", "")
+
+
 @contextmanager
 def open_homes() -> Iterator[Homes]:
     """The two homes, reached through ``lakehouse_warehouse`` and ``lakehouse_s3``; closed at the end.
 
     An S3 connection without a key leaves authentication to the machine's role (AWS's default chain).
     """
+    from lakehouse.home.homes import Homes
+
+    with open_warehouse() as engine:
+        yield Homes(engine, s3_access(), bucket(), data_docs())
+
+
+def s3_access() -> S3Access:
+    """The object store, as the connection ``lakehouse_s3`` tells."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    from lakehouse.home.homes import Homes, S3Access
+    from lakehouse.home.homes import S3Access
 
     store = S3Hook(aws_conn_id=S3_CONNECTION).conn_config
-    access = S3Access(
+    return S3Access(
         endpoint=store.get_service_endpoint_url("s3") or "",
         access_key=store.aws_access_key_id or "",
         secret_key=store.aws_secret_access_key or "",
         region=store.region_name or "us-east-1",
     )
-    with open_warehouse() as engine:
-        yield Homes(engine, access, bucket())
 
 
 def home() -> Path | None:

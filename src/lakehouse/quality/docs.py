@@ -1,197 +1,235 @@
 """Data Docs: the last audits as pages that a person can read, without the internet.
 
-The pages are Great Expectations' own; its templates pull scripts and styles from the internet, so
-:mod:`lakehouse.quality.docs_views` prefers those in ``great_expectations/plugins/custom_data_docs``. The
-history of quality is in ``ops.quality_result``; these pages only keep the last runs.
+The results are Great Expectations', stored as it stores them; the pages are its documents, shown with this project's
+templates (:mod:`lakehouse.quality.docs_views`). The history of quality is in ``ops.quality_result``; these pages only
+keep the last audits of each layer.
 
-Great Expectations' builder looks at every page of the site to add one. A gate adds its pages itself, with the same
-renderers and templates, to the same places, so that its work does not grow with the site. ``build_data_docs`` makes the
-whole site from the stored results.
+Great Expectations' builder looks at every page of a site to add one. A gate adds its own pages, adds itself to the list
+of what is kept (:mod:`lakehouse.quality.docs_kept`), and makes the front page from that list, so that its work does not
+grow with history.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.quality.docs_index import link, rows, suite_of, with_rows
-from lakehouse.quality.gx_context import new_context, quietly
+from lakehouse.contract import Project
+from lakehouse.home.pages import Pages, open_pages
+from lakehouse.quality import docs_kept
+from lakehouse.quality.docs_kept import Audit, Gate, Kept
+from lakehouse.quality.gx_context import load, quietly
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
+    from lakehouse.home.homes import S3Access
+
 _log = logging.getLogger(__name__)
-_VIEWS = "lakehouse.quality.docs_views"
+_FRONT, _LIST = "index.html", "audits.json"
 
 
 @dataclass(frozen=True)
 class DocsTarget:
-    """Where the pages go: the project's folder ``great_expectations``, laid out as its README says.
+    """Where the pages go.
 
-    ``keep`` is the number of audits kept per table and layer.
+    ``project`` is the folder ``great_expectations``, with suites and templates; ``owners`` says table → team; ``keep``
+    is the number of audits kept per layer and source.
     """
 
-    home: Path
-    keep: int = 10
-
-    @property
-    def folder(self) -> Path:
-        """The site; ``index.html`` is its front page."""
-        return self.home / "uncommitted" / "data_docs"
-
-    @property
-    def results(self) -> Path:
-        """What the site is built from."""
-        return self.home / "uncommitted" / "validations"
+    pages: Pages
+    project: Path
+    owners: Mapping[str, str] = field(default_factory=dict)
+    keep: int = 14
 
     @property
     def plugins(self) -> Path:
         """Templates and style of the pages."""
-        return self.home / "plugins"
+        return self.project / "plugins"
 
-    def add(self, pages: Sequence[ExpectationSuiteValidationResult], *, run: str) -> None:
-        """Store the results and render their pages and the index.
+    def add(
+        self, results: Sequence[ExpectationSuiteValidationResult], *, source: str, layer: str, day: str
+    ) -> None:
+        """Write the results of a gate, their pages, the gate's page and the front page.
 
         A page that cannot be written is not a reason to hold data back: that is logged and the gate goes on.
         """
         try:
-            # Another gate that forgets its old audits removes folders that are empty.
-            with quietly(), _exclusive(self.folder):
-                for page in pages:
-                    self._write(page, run)
-                if pages:
-                    self._show_suites(page.suite_name for page in pages)
-                    self._write_index(page.suite_name for page in pages)
+            with quietly():
+                self._add(results, Gate(source, layer, day, datetime.now(UTC).isoformat()))
         except Exception:
-            _log.warning("Data Docs in %s could not be written.", self.folder, exc_info=True)
+            _log.warning("Data Docs could not be written.", exc_info=True)
 
-    def _write(self, page: ExpectationSuiteValidationResult, run: str) -> None:
-        """Store one result and its page."""
-        from lakehouse.quality.docs_views import audit_page, audit_place, audit_result
+    def rebuild(self) -> int:
+        """Make every page again from the stored results; returns how many audits these are."""
+        load()
+        with quietly():
+            stored = self._stored()
+            kept = _listed(stored)
+            self.pages.write({_page(result): self._page(result) for result in stored})
+            suites = {audit.suite for gate in kept.gates for audit in gate.audits}
+            kept = self._with_fixed_pages(kept, suites)
+            self.pages.write({gate.page: self._gate_page(gate) for gate in reversed(kept.gates)})
+            self.pages.change(_LIST, lambda _: docs_kept.write(kept))
+            self._write_front()
+        return len(stored)
 
-        now = datetime.now(UTC)
-        meta: Any = page.meta
-        # As it is when it is read again.
-        meta["run_id"] = {"run_name": run, "run_time": now.isoformat()}
-        place = audit_place(page, run, now)
-        # The page first: what has a result is listed.
-        _put(self.folder / "validations" / f"{place}.html", audit_page(page, self.plugins))
-        _put(self.results / f"{place}.json", audit_result(page))
+    def _add(self, results: Sequence[ExpectationSuiteValidationResult], gate: Gate) -> None:
+        from lakehouse.quality.docs_results import stored_result, told_of_gate
 
-    def _show_suites(self, names: Iterable[str]) -> None:
-        """Render suites whose page is missing or older than the suite; remove the pages of suites that went."""
-        suites = _files(self.home / "expectations", ".json")
-        shown = _files(self.folder / "expectations", ".html")
-        for gone in shown.keys() - suites.keys():
-            shown[gone].unlink()
-        stale = [n for n in names if n in suites and not (n in shown and _is_newer(shown[n], suites[n]))]
-        if stale:
-            self._render_suites(stale)
+        kept = self._kept()
+        stored = [stored_result(result, gate) for result in results]
+        gate = replace(gate, audits=tuple(self._audit(result) for result in stored))
+        for result, audit in zip(stored, gate.audits, strict=True):
+            earlier = kept.earlier(gate.source, audit.suite, gate.time)
+            has_suite = self._suite(audit.suite).exists()
+            result["meta"]["lakehouse"] = told_of_gate(gate, audit, earlier, has_suite=has_suite)
+        self.pages.write({_result(result): json.dumps(result, sort_keys=True).encode() for result in stored})
+        self.pages.write({_page(result): self._page(result) for result in stored})
+        kept = self._with_fixed_pages(kept, {audit.suite for audit in gate.audits})
+        self.pages.write({gate.page: self._gate_page(gate)})
+        gone: tuple[Gate, ...] = ()
 
-    def _render_suites(self, names: Sequence[str]) -> None:
-        from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
+        def added(found: bytes | None) -> bytes:
+            nonlocal gone
+            # Others may have added theirs since it was read.
+            now = docs_kept.read(found) or kept
+            written = self._existing({**now.written, **kept.written})
+            now, gone = replace(now, written=written).adding(gate, self.keep)
+            return docs_kept.write(now)
 
-        context = new_context(
-            stores={"expectations_store": _backend(self.home / "expectations")},
-            plugins_directory=str(self.plugins),
-            data_docs_sites={"local_site": {**SITE, "store_backend": _backend(self.folder)}},
+        written = self.pages.change(_LIST, added)
+        self._write_front()
+        self._forget(gone, docs_kept.read(written.data) or kept)
+
+    def _audit(self, result: Mapping[str, Any]) -> Audit:
+        from lakehouse.quality.docs_views import outcome
+
+        suite = result["suite_name"]
+        return Audit(
+            suite=suite,
+            place=_place(result),
+            owner=self.owners.get(suite.split(".")[1], ""),
+            rules={a["expectation_config"]["meta"]["rule"]: outcome(a) for a in result["results"]},
         )
-        context.build_data_docs(
-            resource_identifiers=[ExpectationSuiteIdentifier(name) for name in names], build_index=False
-        )
 
-    def _write_index(self, names: Iterable[str]) -> None:
-        """List the audits of these suites that are kept. What is listed of others stays."""
-        from lakehouse.quality.docs_views import index_page
+    def _page(self, result: Mapping[str, Any]) -> bytes:
+        from lakehouse.quality.docs_views import audit_page
 
-        index = self.folder / "index.html"
-        listed = rows(index.read_text(encoding="utf-8")) if index.exists() else None
-        # Without a list to add to, all audits are looked for.
-        suites = self._audited_suites() if listed is None else {name.replace(".", "/") for name in names}
-        kept = {link(place): place for suite in suites for place in self._keep_newest(suite)}
-        rest = {k: row for k, row in (listed or {}).items() if k in kept or suite_of(k) not in suites}
-        added = {
-            place: json.loads((self.results / f"{place}.json").read_text(encoding="utf-8"))
-            for k, place in kept.items()
-            if k not in rest
-        }
-        shown = sorted(_files(self.folder / "expectations", ".html"))
-        _put(index, with_rows(index_page(added, shown, self.plugins), rest))
+        return audit_page(result, self.plugins).encode()
 
-    def _audited_suites(self) -> set[str]:
-        return {str(p.parents[2].relative_to(self.results)) for p in self.results.rglob("*.json")}
+    def _gate_page(self, gate: Gate) -> bytes:
+        from lakehouse.quality.docs_views import gate_page
 
-    def _keep_newest(self, suite: str) -> list[str]:
-        """The places of the audits of a suite that are kept; removes the others.
+        return gate_page(gate, self.plugins).encode()
 
-        Results and pages are at ``<suite, one folder per dot>/<run name>/<run time>/<batch>``.
-        """
-        found = sorted((self.results / suite).glob("*/*/*.json"), key=lambda p: p.parent.name, reverse=True)
-        for path in found[self.keep :]:
-            _remove(path)
-            _remove(self.folder / "validations" / path.relative_to(self.results).with_suffix(".html"))
-        return [str(path.relative_to(self.results).with_suffix("")) for path in found[: self.keep]]
+    def _suite(self, name: str) -> Path:
+        return self.project / "expectations" / f"{name.replace('.', '/')}.json"
 
+    def _with_fixed_pages(self, kept: Kept, suites: set[str]) -> Kept:
+        """Write what does not change from audit to audit, where it is not what it should be: rules, style."""
+        from lakehouse.quality.docs_views import assets, look, suite_name, suite_page
 
-def _remove(path: Path) -> None:
-    """Remove the file of an audit and the folders of its time and run, when they are empty."""
-    path.unlink(missing_ok=True)
-    for folder in path.parents[:2]:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        style = look(self.plugins)
+        written = dict(kept.written)
+        made: dict[str, bytes] = {} if written.get("assets") == style else assets(self.plugins)
+        written["assets"] = style
+        for name in sorted(suites):
+            path = self._suite(name)
+            if not path.exists():
+                continue
+            text = path.read_bytes()
+            token = hashlib.sha256(style.encode() + text).hexdigest()[:16]
+            if written.get(name) != token:
+                owner = self.owners.get(name.split(".")[1], "")
+                made[suite_name(name)] = suite_page(json.loads(text), owner, self.plugins).encode()
+                written[name] = token
+        self.pages.remove(suite_name(name) for name in written.keys() - self._existing(written).keys())
+        self.pages.write(made)
+        return replace(kept, written=self._existing(written))
 
+    def _existing(self, written: Mapping[str, str]) -> dict[str, str]:
+        """Without the suites that went."""
+        return {name: t for name, t in written.items() if name == "assets" or self._suite(name).exists()}
 
-def _files(folder: Path, suffix: str) -> dict[str, Path]:
-    """The files of a folder by name, with a dot for each folder in between."""
-    found = folder.rglob(f"*{suffix}")
-    return {str(p.relative_to(folder).with_suffix("")).replace(os.sep, "."): p for p in found}
+    def _write_front(self) -> None:
+        """Show the list as it is. Who finds that it has changed meanwhile shows it again, so the last one is right."""
+        from lakehouse.quality.docs_views import front_page
 
+        shown = None
+        while (found := self.pages.read(_LIST)) and found.token != shown:
+            kept = docs_kept.read(found.data) or Kept()
+            suites = [name for name in kept.written if name != "assets"]
+            self.pages.write({_FRONT: front_page(kept, suites, self.plugins).encode()})
+            shown = found.token
 
-def _is_newer(path: Path, other: Path) -> bool:
-    return path.stat().st_mtime > other.stat().st_mtime
+    def _forget(self, gone: Sequence[Gate], kept: Kept) -> None:
+        """Remove the pages of audits that are not kept any more."""
+        left = {gate.page for gate in kept.gates}
+        names = [name for gate in gone for audit in gate.audits for name in (audit.page, audit.result)]
+        self.pages.remove([*names, *(gate.page for gate in gone if gate.page not in left)])
 
+    def _kept(self) -> Kept:
+        """The list of audits that have pages; when it is lost, made from the stored results."""
+        found = self.pages.read(_LIST)
+        return docs_kept.read(found.data if found else None) or _listed(self._stored())
 
-def _put(path: Path, text: str) -> None:
-    """Write a file as a whole: whoever reads it meanwhile sees the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-def _backend(folder: Path) -> dict[str, Any]:
-    return {
-        "class_name": "TupleFilesystemStoreBackend",
-        "base_directory": str(folder),
-        "suppress_store_backend_id": True,
-    }
+    def _stored(self) -> list[dict[str, Any]]:
+        found = (self.pages.read(name) for name in self.pages.names("results"))
+        return [result for page in found if page and (result := _readable(page.data))]
 
 
-def _section(view: str = "PageView") -> dict[str, Any]:
-    return {"view": {"module_name": _VIEWS, "class_name": view}}
+def docs_target(project: Project, place: str, s3: S3Access | None) -> DocsTarget | None:
+    """Where a project's pages go; nowhere (None) when no place is named or the project has no templates.
+
+    Raises:
+        LakehouseError: ``place`` is neither a folder nor a prefix on S3.
+    """
+    folder = project.root / "great_expectations"
+    if not place or not folder.is_dir():
+        return None
+    owners = {table.table: table.owner for table in (*project.contracts.values(), *project.gold.values())}
+    owners |= {c.history.table: c.owner for c in project.contracts.values() if c.history}
+    return DocsTarget(open_pages(place, s3), folder, owners)
 
 
-#: The site's configuration but for its place; ``great_expectations.yml`` says the same.
-SITE: dict[str, Any] = {
-    "class_name": "SiteBuilder",
-    "show_how_to_buttons": False,
-    "site_index_builder": {"module_name": _VIEWS, "class_name": "IndexBuilder", **_section("IndexView")},
-    "site_section_builders": {"validations": _section(), "expectations": _section(), "profiling": "none"},
-}
+def _listed(stored: Sequence[Mapping[str, Any]]) -> Kept:
+    """The list of audits that results tell of."""
+    from lakehouse.quality.docs_views import outcome
+
+    gates: dict[Gate, list[Audit]] = {}
+    for result in stored:
+        told = result["meta"]["lakehouse"]
+        rules = {a["expectation_config"]["meta"]["rule"]: outcome(a) for a in result["results"]}
+        audit = Audit(result["suite_name"], _place(result), told["owner"], rules)
+        gate = Gate(told["source"], told["layer"], told["day"], told["time"])
+        gates.setdefault(gate, []).append(audit)
+    made = [replace(gate, audits=tuple(audits)) for gate, audits in gates.items()]
+    return Kept(tuple(sorted(made, key=lambda gate: gate.time, reverse=True)))
 
 
-@contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """Wait until no other process writes to the site."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _readable(data: bytes) -> dict[str, Any] | None:
+    """A stored result; None when it is not one of this version."""
+    try:
+        result: dict[str, Any] = json.loads(data)
+        return result if result["meta"]["lakehouse"]["page"] else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _place(result: Mapping[str, Any]) -> str:
+    return str(result["meta"]["place"])
+
+
+def _page(result: Mapping[str, Any]) -> str:
+    return f"validations/{_place(result)}.html"
+
+
+def _result(result: Mapping[str, Any]) -> str:
+    return f"results/{_place(result)}.json"

@@ -1,172 +1,294 @@
-"""Great Expectations' pages, with the templates of this project before its own, and a front page made quickly.
+"""The pages of Data Docs: Great Expectations' documents, shown by its view with the templates of this project.
 
-The classes are named in ``great_expectations.yml``; Great Expectations imports them when it builds the site. The
-functions make single pages as it would.
+Its own templates pull scripts and styles from the internet, call a table that was published with a warning *Failed*,
+and do not escape what they show; ``great_expectations/plugins/custom_data_docs`` has those used here. A document is
+made of blocks; a block's type names its template.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
-from great_expectations.core.run_identifier import RunIdentifier
-from great_expectations.data_context.types.resource_identifiers import (
-    ExpectationSuiteIdentifier,
-    ValidationResultIdentifier,
+from great_expectations.render.components import (
+    RenderedComponentContent,
+    RenderedDocumentContent,
+    RenderedSectionContent,
 )
-from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-from great_expectations.render.renderer.site_builder import DefaultSiteIndexBuilder
-from great_expectations.render.renderer.site_index_page_renderer import SiteIndexPageRenderer
-from great_expectations.render.view.view import DefaultJinjaIndexPageView, DefaultJinjaPageView
-from great_expectations.util import convert_to_json_serializable
-from jinja2 import ChoiceLoader, Environment, FileSystemBytecodeCache, FileSystemLoader
+from great_expectations.render.view.view import DefaultJinjaPageView
+from jinja2 import FileSystemLoader
 
-from lakehouse.quality.docs_index import link
+from lakehouse.compile.rules import BETWEEN, IN_SET, NOT_NULL, REGEX, ROW_COUNT, UNIQUE
+from lakehouse.contract.model import LAYERS
+from lakehouse.quality.docs_kept import STATES, Audit, Gate, Kept, Outcome, State, by_day
 
-_SITE = "local_site"
-
-
-@cache
-def _environment(styles: str | None, views: str | None) -> Environment:
-    """Templates that every page of a process shares, compiled once per machine."""
-    env: Environment = DefaultJinjaPageView(styles, views).env
-    # Its own loader looks for a project's templates last, so that none of its templates could be replaced.
-    own = [FileSystemLoader(folder) for folder in (views, styles) if folder]
-    env.loader = ChoiceLoader([*own, *([env.loader] if env.loader else [])])
-    env.auto_reload = False
-    if views:
-        compiled = Path(views).parents[2] / "uncommitted" / "templates"
-        compiled.mkdir(parents=True, exist_ok=True)
-        env.bytecode_cache = FileSystemBytecodeCache(str(compiled))
-    return env
+#: What the pages fetch, all of it from beside them.
+ASSETS = {"assets/data-docs.css": "styles", "assets/data-docs.js": "styles", "assets/data-docs.svg": "styles"}
+_SHOWN_VALUES = 12
 
 
 class PageView(DefaultJinjaPageView):
-    """A suite or the result of an audit."""
+    """Great Expectations' view with templates of ours, which escape everything."""
 
-    # Great Expectations looks at the names of the parameters to know what to pass.
-    def __init__(
-        self, custom_styles_directory: str | None = None, custom_views_directory: str | None = None
-    ) -> None:
-        self.env = _environment(custom_styles_directory, custom_views_directory)
-
-
-class IndexView(DefaultJinjaIndexPageView):
-    """The list of all audits."""
-
-    # Great Expectations looks at the names of the parameters to know what to pass.
-    def __init__(
-        self, custom_styles_directory: str | None = None, custom_views_directory: str | None = None
-    ) -> None:
-        self.env = _environment(custom_styles_directory, custom_views_directory)
+    def __init__(self, views: Path) -> None:
+        super().__init__()
+        self.env.loader = FileSystemLoader(views)
+        self.env.autoescape = True
+        self.env.trim_blocks = self.env.lstrip_blocks = True
 
 
-class IndexBuilder(DefaultSiteIndexBuilder):
-    """Lists all audits. The original makes objects of every rule of every audit, to learn which succeeded."""
+class Block(RenderedComponentContent):
+    """A part of a page: ``<kind>.j2`` shows the fields."""
 
-    def _add_validations_to_index_links(self, index_links_dict: dict[str, Any], found: list[Any]) -> None:
-        store: Any = self.data_context.validation_results_store.store_backend
-        links = index_links_dict.setdefault("validations_links", [])
-        for key in sorted(found, key=lambda k: k.run_id.run_time, reverse=True):
-            links.append(_audit_link(key, json.loads(store.get(key.to_tuple()))))
+    def __init__(self, kind: str, **fields: Any) -> None:
+        super().__init__(kind)
+        self.fields = fields
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """What the template is given."""
+        return {**super().to_json_dict(), **self.fields}
 
 
-def audit_place(page: ExpectationSuiteValidationResult, run: str, time: datetime) -> str:
-    """Where Great Expectations looks for an audit, below the folder of results or pages and without suffix."""
-    identifier: Any = ValidationResultIdentifier(
-        ExpectationSuiteIdentifier(page.suite_name), RunIdentifier(run, time), str(page.batch_id)
+def assets(plugins: Path) -> dict[str, bytes]:
+    """Name → bytes of the files that all pages fetch."""
+    return {name: (_folder(plugins) / kind / Path(name).name).read_bytes() for name, kind in ASSETS.items()}
+
+
+def look(plugins: Path) -> str:
+    """A token that is another one when pages look otherwise."""
+    files = sorted(path for path in _folder(plugins).rglob("*") if path.is_file())
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def front_page(kept: Kept, suites: Sequence[str], plugins: Path) -> str:
+    """All audits that are kept: the newest day first, in it the worst."""
+    last = kept.last_of_partitions()
+    newest: dict[tuple[str, str], Gate] = {}
+    for gate in last:
+        seen = newest.setdefault((gate.source, gate.layer), gate)
+        if gate.day > seen.day:
+            newest[gate.source, gate.layer] = gate
+    days = [{"day": day, "gates": [_gate(g) for g in gates]} for day, gates in by_day(last, LAYERS).items()]
+    block = Block(
+        "days",
+        days=days,
+        newest=[
+            _gate(g)
+            for _, g in sorted(newest.items(), key=lambda item: (item[0][0], LAYERS.index(item[0][1])))
+        ],
+        sources=sorted({g.source for g in last}),
+        layers=[layer for layer in LAYERS if any(g.layer == layer for g in last)],
+        states=STATES,
+        suites=[{"name": name, "page": suite_name(name)} for name in sorted(suites)],
     )
-    return "/".join(identifier.to_tuple())
+    return _rendered("Quality of the data", [block], "index.html", plugins)
 
 
-def audit_result(page: ExpectationSuiteValidationResult) -> str:
-    """An audit as Great Expectations stores it. Its own store copies every rule several times first."""
-    stored = {
-        "id": page.id,
-        "success": page.success,
-        "results": [_stored(answer) for answer in page.results],
-        "suite_name": page.suite_name,
-        "suite_parameters": page.suite_parameters,
-        "statistics": page.statistics,
-        "meta": page.meta,
-    }
-    return json.dumps(stored, sort_keys=True, default=convert_to_json_serializable)
+def gate_page(gate: Gate, plugins: Path) -> str:
+    """What one gate has found, table by table."""
+    title = f"{gate.source} {gate.layer}, {gate.day}"
+    return _rendered(title, [Block("gate", gate=_gate(gate))], gate.page, plugins)
 
 
-def _stored(answer: ExpectationValidationResult) -> dict[str, Any]:
-    rule: Any = answer.expectation_config
+def audit_page(stored: Mapping[str, Any], plugins: Path) -> str:
+    """What an audit has found about one table, rule by rule; made from the stored result."""
+    told = stored["meta"]["lakehouse"]
+    rules = [_rule(answer, told["earlier"]) for answer in stored["results"]]
+    rules.sort(key=lambda rule: STATES.index(rule["state"]))
+    gate = Gate(told["source"], told["layer"], told["day"], told["time"])
+    head = Block(
+        "audit",
+        gate={"page": gate.page, "name": f"{gate.source} {gate.layer} {gate.day}"},
+        state=told["state"],
+        counts=[(state, sum(r["state"] == state for r in rules)) for state in STATES],
+        table=told["table"],
+        suite=suite_name(stored["suite_name"]) if told["has_suite"] else None,
+        facts=_facts(told),
+        published=_published(told),
+    )
+    title = f"{told['table']}, {told['layer']}, {told['day']}"
+    return _rendered(title, [head, Block("rules", rules=rules, audited=True)], told["page"], plugins)
+
+
+def suite_page(suite: Mapping[str, Any], owner: str, plugins: Path) -> str:
+    """The rules of a table as they are written."""
+    layer, _, table = suite["name"].partition(".")
+    rules = [_written(rule) for rule in suite["expectations"]]
+    head = Block("suite", layer=layer, table=table, owner=owner, origin=suite["meta"].get("compiled from"))
+    title = f"Rules of {table}, {layer}"
+    return _rendered(
+        title, [head, Block("rules", rules=rules, audited=False)], suite_name(suite["name"]), plugins
+    )
+
+
+def suite_name(suite: str) -> str:
+    """The name of the page of a suite."""
+    return f"expectations/{suite.replace('.', '/')}.html"
+
+
+def outcome(answer: Mapping[str, Any]) -> Outcome:
+    """What a stored answer says of its rule. One that could not be evaluated blocks, whatever its severity."""
+    state: State = "passed"
+    if not answer["success"]:
+        hard = _is_hard(answer["expectation_config"]) or _error(answer)
+        state = "blocked" if hard else "warned"
+    meta = answer["expectation_config"]["meta"]
+    return Outcome(state, meta["failed"], meta["checked"])
+
+
+def _rule(answer: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rule, found = answer["expectation_config"], outcome(answer)
+    trend = [
+        {
+            "state": past["rules"][name][0],
+            "failed": past["rules"][name][1],
+            "day": past["day"],
+            "page": past["page"],
+        }
+        for name in [rule["meta"]["rule"]]
+        for past in earlier
+        if name in past["rules"]
+    ]
     return {
-        "success": answer.success,
-        "expectation_config": {
-            "type": rule.type,
-            "kwargs": rule.kwargs,
-            "meta": rule.meta,
-            "description": rule.description,
-            "severity": rule.severity,
-        },
-        "result": answer.result,
-        "meta": answer.meta,
-        "exception_info": answer.exception_info,
+        **_written(rule),
+        "state": found.state,
+        "found": _found(rule["type"], found),
+        "error": _error(answer),
+        "examples": rule["meta"]["keys"],
+        "trend": trend,
+        "broken_before": sum(past["state"] != "passed" for past in trend),
     }
 
 
-def audit_page(page: ExpectationSuiteValidationResult, plugins: Path) -> str:
-    """The page of an audit, as Great Expectations' site builder makes it."""
-    renderer: Any = ValidationResultsPageRenderer()
-    view: Any = PageView(*_own(plugins))
-    return str(view.render(renderer.render(page), data_context_id=None, show_how_to_buttons=False))
-
-
-def index_page(audits: Mapping[str, Mapping[str, Any]], suites: Sequence[str], plugins: Path) -> str:
-    """The front page, as Great Expectations' site builder makes it.
-
-    Args:
-        audits: place (see :func:`audit_place`) → the stored result.
-        suites: names of the suites that have a page.
-        plugins: the folder with the project's templates.
-    """
-    key: Any = ValidationResultIdentifier
-    links = {
-        "site_name": _SITE,
-        "validations_links": [
-            _audit_link(key.from_tuple(place.split("/")), audit) for place, audit in audits.items()
-        ],
-        "expectations_links": [
-            {"expectation_suite_name": name, "filepath": _suite_page(name)} for name in suites
-        ],
-    }
-    renderer: Any = SiteIndexPageRenderer
-    view: Any = IndexView(*_own(plugins))
-    return str(view.render(renderer.render(links), data_context_id=None, show_how_to_buttons=False))
-
-
-def _audit_link(key: Any, audit: Mapping[str, Any]) -> dict[str, Any]:
-    """What the front page shows of an audit."""
-    suite = key.expectation_suite_identifier.name
+def _written(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a rule before it is evaluated."""
+    name, kwargs = rule["meta"]["rule"], rule["kwargs"]
+    severity = "hard" if _is_hard(rule) else "soft"
+    query = kwargs.get("unexpected_rows_query")
     return {
-        "expectation_suite_name": suite,
-        "expectation_suite_filepath": _suite_page(suite),
-        "filepath": link("/".join(key.to_tuple())),
-        "batch_identifier": key.batch_identifier,
-        "batch_spec": {},
-        "validation_success": audit["success"],
-        "run_time": key.run_id.run_time,
-        "run_name": key.run_id.run_name,
-        "asset_name": audit["meta"]["active_batch_definition"]["data_asset_name"],
+        "name": name,
+        "severity": severity,
+        "meaning": str(rule["description"]).removeprefix(f"{name} ({severity}): "),
+        "column": kwargs.get("column"),
+        "allowed": _allowed(rule["type"], kwargs),
+        "examples": [],
+        "query": _plain(query) if query else None,
     }
 
 
-def _suite_page(name: str) -> str:
-    return f"expectations/{name.replace('.', '/')}.html"
+def _is_hard(rule: Mapping[str, Any]) -> bool:
+    return str(rule["severity"]) == "critical"
 
 
-def _own(plugins: Path) -> tuple[str | None, str | None]:
-    """The project's styles and templates, as far as there are any."""
-    folders = [plugins / "custom_data_docs" / name for name in ("styles", "views")]
-    styles, views = (str(folder) if folder.is_dir() else None for folder in folders)
-    return styles, views
+def _error(answer: Mapping[str, Any]) -> str | None:
+    told = answer.get("exception_info") or {}
+    return told.get("exception_message") if told.get("raised_exception") else None
+
+
+def _allowed(kind: str, kwargs: Mapping[str, Any]) -> str:
+    """The threshold of a rule, in words."""
+    if kind == ROW_COUNT:
+        return f"at least {_rows(int(kwargs['min_value']))}"
+    if kind == REGEX:
+        return f"only {kwargs['regex']}"
+    if kind == IN_SET:
+        values = [str(value) for value in kwargs["value_set"]]
+        more = ["…"] if len(values) > _SHOWN_VALUES else []
+        return f"only {', '.join(values[:_SHOWN_VALUES] + more)}"
+    if kind == BETWEEN:
+        low, high = (kwargs.get(bound) for bound in ("min_value", "max_value"))
+        return f"{low} or more" if high is None else f"{high} or less" if low is None else f"{low} to {high}"
+    return {NOT_NULL: "no empty value", UNIQUE: "no value twice"}.get(kind, "no row")
+
+
+def _found(kind: str, found: Outcome) -> str:
+    if kind == ROW_COUNT:
+        return _rows(found.checked)
+    return f"{found.failed:,} of {_rows(found.checked)}"
+
+
+def _rows(rows: int) -> str:
+    return f"{rows:,} row{'s' * (rows != 1)}"
+
+
+def _plain(query: str) -> str:
+    """A query as people write it: without what Great Expectations wants escaped."""
+    text = query.replace("{batch}", "staged").replace("{{", "{").replace("}}", "}").replace("\\:", ":")
+    head, tail = "with staged as not materialized (select * from staged)\nselect * from (\n", "\n) as broken"
+    return text.removeprefix(head).removesuffix(tail)
+
+
+def _facts(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("Layer", told["layer"]),
+        ("Delivery", told["day"]),
+        ("Audited", _moment(told["time"])),
+        ("Owner", told["owner"]),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _published(told: Mapping[str, Any]) -> str:
+    """What the gate's verdict means for this table."""
+    if told["verdict"] != "blocked":
+        return "Published with a warning." if told["state"] == "warned" else "Published."
+    others = [name for name in told["blocked_by"] if name != told["table"]]
+    if told["state"] == "blocked":
+        return "Not published: a hard rule is broken. What was served before is still served."
+    return f"Not published, because {', '.join(others)} blocked the whole delivery of this layer."
+
+
+def _moment(time: str) -> str:
+    return f"{time[:10]} {time[11:16]} UTC"
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    """A gate as the templates show it."""
+    audits = sorted(gate.audits, key=lambda a: (STATES.index(a.state), a.table))
+    return {
+        "source": gate.source,
+        "layer": gate.layer,
+        "day": gate.day,
+        "moment": _moment(gate.time),
+        "verdict": gate.verdict,
+        "page": gate.page,
+        "blocked_by": gate.blocked_by,
+        "counts": [(state, sum(a.state == state for a in audits)) for state in STATES],
+        "audits": [_audit(audit) for audit in audits],
+    }
+
+
+def _audit(audit: Audit) -> dict[str, Any]:
+    broken = sorted(
+        ((rule, o) for rule, o in audit.rules.items() if o.state != "passed"),
+        key=lambda item: (STATES.index(item[1].state), -item[1].failed),
+    )
+    return {
+        "table": audit.table,
+        "state": audit.state,
+        "page": audit.page,
+        "owner": audit.owner,
+        "rules": len(audit.rules),
+        "broken": [
+            {"rule": rule, "state": o.state, "failed": o.failed, "checked": o.checked} for rule, o in broken
+        ],
+    }
+
+
+def _rendered(title: str, blocks: list[Block], name: str, plugins: Path) -> str:
+    section: Any = RenderedSectionContent(blocks, section_name=title)
+    document: Any = RenderedDocumentContent(sections=[section], page_title=title, renderer_type="lakehouse")
+    return str(_view(_folder(plugins) / "views").render(document, root="../" * name.count("/")))
+
+
+@cache
+def _view(views: Path) -> Any:
+    """Shared by all pages of a process: the templates are compiled once."""
+    return PageView(views)
+
+
+def _folder(plugins: Path) -> Path:
+    return plugins / "custom_data_docs"

@@ -151,7 +151,7 @@ def run_gate(
             if answers:
                 pages.append(suite_result(f"{layer}.{subject.table}", answers))
     if docs:
-        docs.add(pages, run=f"{source}-{layer}-{partition_key}")
+        docs.add(pages, source=source, layer=layer, day=partition_key)
     return results
 
 
@@ -159,7 +159,7 @@ def _audit(
     session: Session, engine: Engine, subject: Subject
 ) -> tuple[list[RuleResult], list[ExpectationValidationResult]]:
     """Evaluate one subject; also Great Expectations' answers, when there are any, as readers may see them."""
-    from lakehouse.quality.gx_rules import evaluate, for_readers, holds
+    from lakehouse.quality.gx_rules import evaluate, for_readers, holds, unanswered
 
     try:
         checked = int(session.value(f"select count(*) from {subject.relation}"))
@@ -168,7 +168,12 @@ def _audit(
         if is_lost(error):
             raise
         # Whatever it is, the rules of this subject have not been evaluated, and that must block.
-        return [_unevaluated(subject, e, 0, error_without_values(error)) for e in subject.expectations], []
+        why = error_without_values(error)
+        nothing = [
+            for_readers(unanswered(), e, checked=0, failed=0, examples=(), error=why)
+            for e in subject.expectations
+        ]
+        return [_unevaluated(subject, e, 0, why) for e in subject.expectations], nothing
     results, shown = [], []
     for expectation in subject.expectations:
         answer = answers.get(expectation.rule)
@@ -180,17 +185,16 @@ def _audit(
             reason = result.error or "a rule it is computed with failed"
             result = _unevaluated(subject, expectation, checked, reason)
         results.append(result)
-        if answer is not None:
-            shown.append(
-                for_readers(
-                    answer,
-                    expectation,
-                    checked=checked,
-                    failed=result.failed_rows,
-                    examples=result.sample_keys,
-                    error=result.error,
-                )
+        shown.append(
+            for_readers(
+                answer or unanswered(),
+                expectation,
+                checked=checked,
+                failed=result.failed_rows,
+                examples=result.sample_keys,
+                error=result.error,
             )
+        )
     return results, shown
 
 

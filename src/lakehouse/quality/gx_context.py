@@ -1,4 +1,4 @@
-"""Great Expectations' contexts: in memory, quiet, reporting to nobody."""
+"""Great Expectations imported: quickly, quiet, reporting to nobody."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
 
 
 def load() -> None:
@@ -48,26 +44,3 @@ def quietly() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def new_context(stores: dict[str, dict[str, Any]] | None = None, **settings: Any) -> EphemeralDataContext:
-    """A context that keeps nothing, except what ``stores`` (name → its backend) keep."""
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import (
-        DataContextConfig,
-        InMemoryStoreBackendDefaults,
-        ProgressBarsConfig,
-    )
-
-    defaults = InMemoryStoreBackendDefaults()
-    for name, backend in (stores or {}).items():
-        defaults.stores[name]["store_backend"] = backend
-    return gx.get_context(
-        mode="ephemeral",
-        project_config=DataContextConfig(
-            store_backend_defaults=defaults,
-            analytics_enabled=False,
-            progress_bars=ProgressBarsConfig(globally=False, metric_calculations=False),
-            **settings,
-        ),
-    )

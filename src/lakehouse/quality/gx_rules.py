@@ -24,6 +24,7 @@ from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemy
 from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.metrics.metric_provider import metric_partial
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 from great_expectations.validator.metric_configuration import MetricConfiguration
@@ -140,6 +141,11 @@ def holds(answer: ExpectationValidationResult | None) -> bool | None:
     return bool(answer.success)
 
 
+def unanswered() -> ExpectationValidationResult:
+    """What stands for the answer to a rule that nobody could ask."""
+    return ExpectationValidationResult(success=False)
+
+
 def suite_result(
     name: str, answers: Sequence[ExpectationValidationResult]
 ) -> ExpectationSuiteValidationResult:
@@ -169,10 +175,13 @@ def for_readers(
     error: str | None,
 ) -> ExpectationValidationResult:
     """Put our counts in, in Great Expectations' words, and take tracebacks out: they may quote data."""
-    shown = f" For example {', '.join(examples)}." if examples else ""
-    # Whoever builds the pages again knows Great Expectations' own types only.
+    # Whoever reads the results again knows Great Expectations' own types only.
     answer.expectation_config = ExpectationConfiguration(
-        type=expectation.type, kwargs=in_their_words(expectation), **_labels(expectation, shown)
+        type=expectation.type,
+        kwargs=in_their_words(expectation),
+        severity=FailureSeverity.CRITICAL if expectation.severity == "hard" else FailureSeverity.WARNING,
+        description=f"{expectation.rule} ({expectation.severity}): {expectation.description}",
+        meta={"rule": expectation.rule, "checked": checked, "failed": failed, "keys": list(examples)},
     )
     if error:
         answer.exception_info = {
@@ -210,14 +219,6 @@ def _implementation(expectation: Expectation) -> ExpectationConfiguration:
     elif expectation.broken:
         kind, arguments = "broken_rows", {"unexpected_rows_query": batch_query(expectation.broken)}
     return ExpectationConfiguration(type=kind, kwargs=dict(arguments), meta={"rule": expectation.rule})
-
-
-def _labels(expectation: Expectation, more: str = "") -> dict[str, Any]:
-    return {
-        "severity": "critical" if expectation.severity == "hard" else "warning",
-        "description": f"{expectation.rule} ({expectation.severity}): {expectation.description}{more}",
-        "meta": {"rule": expectation.rule},
-    }
 
 
 def _configuration(answer: ExpectationValidationResult) -> Any:

@@ -51,6 +51,9 @@ class AirflowSite:
     api_secret: str = field(repr=False)
     #: ``s3://bucket/prefix`` where task logs go when a task has ended; empty: they stay in ``logs``.
     remote_logs: str = ""
+    #: Where Data Docs and the site are kept: a folder that all components see, or a prefix of a bucket; empty: of ours.
+    data_docs: str = ""
+    site: str = ""
 
 
 def components(listen: str, port: int) -> dict[str, list[str]]:
@@ -84,7 +87,7 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
             home=home.airflow,
             logs=home.airflow / "logs",
             project=project,
-            plugins=_plugins_folder(home, project),
+            plugins=project / "plugins",
             url=url,
             public_url=url,
             listen=LOOPBACK,
@@ -95,6 +98,8 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
             fernet_key=state.fernet_key,
             jwt_secret=state.jwt_secret,
             api_secret=state.api_secret,
+            data_docs=_data_docs(home),
+            site=str(home.site),
         )
     )
 
@@ -105,6 +110,8 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW_HOME": str(site.home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(site.project / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(site.plugins),
+        "LAKEHOUSE_DATA_DOCS": site.data_docs or f"s3://{site.bucket}/data-docs",
+        "LAKEHOUSE_SITE": site.site or f"s3://{site.bucket}/site",
         # A local executor whose task processes do not each import the heavy libraries again.
         "AIRFLOW__CORE__EXECUTOR": "lakehouse.orchestrate.executor.PreloadingLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(parallelism()),
@@ -213,9 +220,10 @@ def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) ->
     return found
 
 
-def _plugins_folder(home: StackHome, project: Path) -> Path:
-    plugins = project / "plugins"
-    return plugins if plugins.is_dir() else home.airflow / "plugins"
+def _data_docs(home: StackHome) -> str:
+    """A folder of the stack's own; or, as in production, a prefix on S3 that the environment names."""
+    given = os.environ.get("LAKEHOUSE_DATA_DOCS", "")
+    return given if given.startswith("s3://") else str(home.data_docs)
 
 
 def _passwords_file(home: Path) -> Path:

@@ -55,6 +55,16 @@ class StackHome:
         return self.root / "airflow"
 
     @property
+    def data_docs(self) -> Path:
+        """The pages of what the gates have found."""
+        return self.root / "data-docs"
+
+    @property
+    def site(self) -> Path:
+        """The pages about the data itself."""
+        return self.root / "site"
+
+    @property
     def identity(self) -> str:
         """A short name that no other home on this machine has."""
         return f"lakehouse-{hashlib.sha256(str(self.root).encode()).hexdigest()[:12]}"
