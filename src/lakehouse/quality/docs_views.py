@@ -20,6 +20,7 @@ from great_expectations.render.components import (
 )
 from great_expectations.render.view.view import DefaultJinjaPageView
 from jinja2 import FileSystemLoader
+from markupsafe import Markup, escape
 
 from lakehouse.compile.rules import BETWEEN, IN_SET, NOT_NULL, REGEX, ROW_COUNT, UNIQUE
 from lakehouse.contract.model import LAYERS
@@ -37,7 +38,13 @@ class PageView(DefaultJinjaPageView):
         super().__init__()
         self.env.loader = FileSystemLoader(views)
         self.env.autoescape = True
+        self.env.filters["breakable"] = _breakable
         self.env.trim_blocks = self.env.lstrip_blocks = True
+
+
+def _breakable(name: str) -> Markup:
+    """A name that breaks between its words only."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 class Block(RenderedComponentContent):
