@@ -17,7 +17,7 @@ from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Publish, Run, mark_audited
 from lakehouse.layer.steps import LayerSteps, Superseding, Work
 from lakehouse.layer.target import Target
-from lakehouse.quality.docs import docs_target
+from lakehouse.quality.docs import docs_of_gate
 from lakehouse.quality.gate import (
     RuleResult,
     Subject,
@@ -79,7 +79,7 @@ def audit(work: Work, steps: LayerSteps, inputs: Inputs, conn: Connection) -> Re
             layer=run.layer,
             partition_key=run.partition_key,
             source=run.source,
-            docs=docs_target(work.project, work.homes.data_docs, work.homes.s3),
+            docs=docs_of_gate(work.homes, work.project),
         )
         # A connection of its own: what it reads is not locked any more when readers are to see it.
         with work.homes.engine.connect() as asked:

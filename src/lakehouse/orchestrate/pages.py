@@ -33,10 +33,12 @@ _FOLDERS = {
         "The site is built after the first publish. Run <code>lakehouse run olist</code>, or trigger a DAG.",
     ),
 }
+#: Nothing that a page holds can make a browser run it, fetch from, or send to, anywhere else.
+_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+#: Charts and diagrams of the site are drawn by libraries that bring their styles along.
+_POLICY_OF_SITE = f"{_POLICY}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 _HEADERS = {
-    # Nothing that a page holds can make a browser fetch from, or send to, anywhere else.
-    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'",
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     # Asked for each time, so that no old verdict is shown, nor anything to somebody who has logged out.
@@ -98,7 +100,8 @@ def _page(folder: str, name: str, request: Request) -> Response:
             _message(HTTPStatus.OK, "Nothing here yet", none_yet) if name == "index.html" else _no_page(name)
         )
     token = f'"{found.token.strip(chr(34))}"'  # S3's has its quotes already
-    headers = {**_HEADERS, "ETag": token}
+    policy = _POLICY_OF_SITE if folder == "site" else _POLICY
+    headers = {**_HEADERS, "ETag": token, "Content-Security-Policy": policy}
     if request.headers.get("if-none-match") == token:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(found.data, headers=headers, media_type=media_type(name))

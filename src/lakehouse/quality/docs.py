@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract import Project
+from lakehouse.errors import LakehouseError
 from lakehouse.home.pages import Pages, open_pages
 from lakehouse.quality import docs_kept
 from lakehouse.quality.docs_kept import Audit, Gate, Kept
@@ -29,7 +30,7 @@ from lakehouse.quality.gx_context import load, quietly
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
-    from lakehouse.home.homes import S3Access
+    from lakehouse.home.homes import Homes, S3Access
 
 _log = logging.getLogger(__name__)
 _FRONT, _LIST = "index.html", "audits.json"
@@ -197,6 +198,15 @@ def docs_target(project: Project, place: str, s3: S3Access | None) -> DocsTarget
     owners = {table.table: table.owner for table in (*project.contracts.values(), *project.gold.values())}
     owners |= {c.history.table: c.owner for c in project.contracts.values() if c.history}
     return DocsTarget(open_pages(place, s3), folder, owners)
+
+
+def docs_of_gate(homes: Homes, project: Project) -> DocsTarget | None:
+    """Where a gate's pages go. A place that cannot be used is no reason to hold data back: that is logged."""
+    try:
+        return docs_target(project, homes.data_docs, homes.s3)
+    except LakehouseError as error:
+        _log.warning("%s %s", error.message, error.hint)
+        return None
 
 
 def _listed(stored: Sequence[Mapping[str, Any]]) -> Kept:
