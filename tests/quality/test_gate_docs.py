@@ -90,6 +90,8 @@ class Page(HTMLParser):
         assert not given.keys() & {"style", "onclick", "onload"}
         if tag in ("script", "img", "iframe") and given.get("src"):
             self.fetched.append(str(given["src"]))
+        if tag == "wbr":
+            self.words.append("\0")  # a name may break here, and is one all the same
         if tag == "link":
             self.fetched.append(str(given.get("href")))
         if tag == "a" and given.get("href"):
@@ -104,7 +106,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
+        return re.sub(r"\s+", " ", " ".join(self.words).replace(" \0 ", ""))
 
 
 def pages(target: DocsTarget) -> list[Page]:
