@@ -240,12 +240,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("opt") / "lakehouse"
     target.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "uncommitted")
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
-        source = ROOT / line[1:]
-        if line.startswith("!") and source.is_dir():
-            shutil.copytree(source, target / line[1:], ignore=ignored)
-        elif line.startswith("!") and source.exists():
-            shutil.copy(source, target / line[1:])
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for source in (path for pattern in allowed for path in ROOT.glob(pattern)):
+        if source.is_dir():
+            shutil.copytree(source, target / source.name, ignore=ignored)
+        else:
+            shutil.copy(source, target / source.name)
     return target
 
 
