@@ -5,6 +5,8 @@ create schema if not exists gold;
 create schema if not exists ops;
 create schema if not exists stage;
 create schema if not exists masked;
+create schema if not exists lake;
+comment on schema lake is 'The lake''s catalog as far as analysts may see it: point an Iceberg client here.';
 comment on schema raw is 'Files as landed, all text, one partition per batch.';
 comment on schema ods is 'Typed, keyed, deduplicated; one row per key.';
 comment on schema gold is 'The star and the marts.';

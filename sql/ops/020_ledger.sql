@@ -133,7 +133,7 @@ create table if not exists ops.lake_file (
     layer text not null,
     table_name text not null,
     publish_id bigint not null,
-    kind text not null check (kind in ('changed', 'carried', 'result', 'unit', 'metadata')),
+    kind text not null check (kind in ('changed', 'carried', 'result', 'unit', 'metadata', 'masked')),
     status text not null default 'staged' check (status in ('staged', 'live', 'replaced')),
     batch_id uuid,
     partition_key date,
@@ -148,7 +148,11 @@ create index if not exists lake_file_publish_idx on ops.lake_file (publish_id);
 create index if not exists lake_file_batch_idx on ops.lake_file (batch_id) where batch_id is not null;
 create index if not exists lake_file_staged_idx on ops.lake_file (recorded_at) where status = 'staged';
 comment on table ops.lake_file is 'One row per object of the lake, recorded before it is written: nothing a killed task leaves behind is unknown.';
-comment on column ops.lake_file.kind is 'changed: rows this publish wrote. carried: unchanged rows out of a replaced file. result, unit: for the audit and the run only. metadata: of Iceberg.';
+comment on column ops.lake_file.kind is 'changed: rows this publish wrote. carried: unchanged rows out of a replaced file. result, unit: for the audit and the run only. metadata: of Iceberg. masked: a copy for readers, personal columns masked.';
+-- Warehouses of before.
+alter table ops.lake_file drop constraint if exists lake_file_kind_check;
+alter table ops.lake_file add constraint lake_file_kind_check
+check (kind in ('changed', 'carried', 'result', 'unit', 'metadata', 'masked'));
 comment on column ops.lake_file.sequence_number is 'Of the Iceberg snapshot that added the file.';
 comment on column ops.lake_file.replaced_by is 'The publish since which the file is not read any more.';
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lakehouse.contract.project import Project
     from lakehouse.home.homes import Homes
     from lakehouse.home.settings import Settings
     from lakehouse.stack.state import StackState
@@ -82,6 +83,11 @@ def settings(state: StackState | None = None) -> Settings:
             "access_key": state.store.access_key,
             "secret_key": state.store.secret_key,
             "region": state.store.region,
+            "landing_access_key": state.store.landing_key,
+            "landing_secret_key": state.store.landing_secret,
+            "analyst_dsn": server_of(state).analyst_dsn,
+            "reader_access_key": state.store.reader_key,
+            "reader_secret_key": state.store.reader_secret,
         }
     )
 
@@ -101,22 +107,40 @@ def existing_folder(folder: Path | None, option: str) -> Path | None:
     raise LakehouseError(f"There is no folder {folder}.", f"Give {option} the folder with the files.")
 
 
-def open_homes(state: StackState | None = None) -> Homes:
-    """The two homes of the stack, or those that the environment names."""
+def open_homes(state: StackState | None = None, *, landing: bool = False) -> Homes:
+    """The two homes of the stack, or those that the environment names; ``landing``: to land files or take them back."""
     from lakehouse.home.homes import Homes
 
-    return Homes.open(settings(state))
+    return Homes.open(settings(state), landing=landing)
 
 
 def prepare_homes(state: StackState | None = None) -> None:
-    """Make the bucket and the warehouse's schemas; idempotent."""
+    """Make the bucket, the store's users and the warehouse's schemas; idempotent."""
     from lakehouse.contract.project import Project
     from lakehouse.home import warehouse
 
-    homes = open_homes(state)
+    project, homes = Project.load(), open_homes(state)
+    if state and state.store.kind == "minio":
+        _set_up_store(state, homes, project)
     homes.ensure_bucket()
-    warehouse.prepare(homes, Project.load())
+    warehouse.prepare(homes, project)
     homes.engine.dispose()
+
+
+def _set_up_store(state: StackState, homes: Homes, project: Project) -> None:
+    """What only the store's root may do."""
+    from dataclasses import replace
+
+    from lakehouse.compile.policies import policies
+    from lakehouse.stack import s3
+
+    root = replace(homes.s3, access_key=s3.ROOT, secret_key=state.s3_password)
+    replace(homes, s3=root).ensure_bucket()
+    allowed = policies(project, state.bucket)
+    s3.set_users(
+        s3.S3Server(state.store.url, s3.ROOT, state.s3_password),
+        {s3.access_key(role): (state.s3_keys[role], allowed[role]) for role in allowed},
+    )
 
 
 def exports(state: StackState) -> dict[str, str]:
@@ -132,10 +156,28 @@ def exports(state: StackState) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": state.store.access_key,
         "AWS_SECRET_ACCESS_KEY": state.store.secret_key,
         "AWS_REGION": state.store.region,
+        "LAKEHOUSE_LANDING_ACCESS_KEY": state.store.landing_key,
+        "LAKEHOUSE_LANDING_SECRET_KEY": state.store.landing_secret,
+        "LAKEHOUSE_READER_ACCESS_KEY": state.store.reader_key,
+        "LAKEHOUSE_READER_SECRET_KEY": state.store.reader_secret,
         "LAKEHOUSE_BUCKET": state.bucket,
         "AIRFLOW_URL": airflow_url(state),
         "AIRFLOW_USER": USER,
         "AIRFLOW_PASSWORD": state.airflow_password,
+    }
+
+
+def reader_exports(state: StackState) -> dict[str, str]:
+    """Variables for somebody who reads both homes without personal data, and may do nothing else."""
+    every = exports(state)
+    names = ("LAKEHOUSE_ANALYST_DSN", "AWS_ENDPOINT_URL", "AWS_REGION", "LAKEHOUSE_BUCKET")
+    key, secret = every["LAKEHOUSE_READER_ACCESS_KEY"], every["LAKEHOUSE_READER_SECRET_KEY"]
+    return {
+        **{name: every[name] for name in names},
+        "LAKEHOUSE_READER_ACCESS_KEY": key,
+        "LAKEHOUSE_READER_SECRET_KEY": secret,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
     }
 
 

@@ -80,7 +80,7 @@ def land_source(
     project = Project.load()
     project.tables(source)  # an unknown source is named before anything else
     folder = existing_folder(folder, "--from") or project.root / "data" / "raw" / source
-    homes = open_homes()
+    homes = open_homes(landing=True)
     with reporter.step(f"Landing {source}") as detail:
 
         def progress(label: str, done: int, total: int) -> None:

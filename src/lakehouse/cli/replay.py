@@ -114,7 +114,7 @@ def _land(
     from lakehouse.contract import Project
     from lakehouse.landing.replay_olist import SOURCE, write_deliveries
 
-    homes = open_homes()  # without a stack there is nothing to write for
+    homes = open_homes(landing=True)  # without a stack there is nothing to write for
     try:
         dump = files or own_or_sample_files(SOURCE, reporter)
         with tempfile.TemporaryDirectory(prefix="lakehouse-replay-") as work:

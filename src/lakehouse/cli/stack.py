@@ -98,6 +98,9 @@ def delete_everything(
 
 def env(
     json: Annotated[bool, typer.Option("--json", help="As a JSON object instead of shell lines.")] = False,
+    reader: Annotated[
+        bool, typer.Option("--reader", help="Only what reads both homes, without personal data.")
+    ] = False,
 ) -> None:
     """Print `export` lines with endpoints and credentials of the running stack.
 
@@ -105,9 +108,9 @@ def env(
     """
     from json import dumps
 
-    from lakehouse.cli.context import export_lines, exports, stack_state
+    from lakehouse.cli.context import export_lines, exports, reader_exports, stack_state
 
-    variables = exports(stack_state(check=False))
+    variables = (reader_exports if reader else exports)(stack_state(check=False))
     typer.echo(dumps(variables, indent=2) if json else export_lines(variables))
 
 

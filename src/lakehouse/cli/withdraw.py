@@ -45,7 +45,7 @@ def withdraw(
     if not land_only:
         stack_state()  # there must be an Airflow to tell, and of these homes, before anything goes
     with RichReporter() as reporter:
-        homes = open_homes()
+        homes = open_homes(landing=True)
         try:
             done = take_back(homes, project, source, date)
         finally:

@@ -8,12 +8,13 @@ from pathlib import Path
 from lakehouse.compile.conform import conform_sql
 from lakehouse.compile.ddl import banner, ods_ddl, raw_ddl
 from lakehouse.compile.pages import dictionary_page, lineage_page
+from lakehouse.compile.policies import policy_files
 from lakehouse.compile.rules_page import rules_page
 from lakehouse.compile.suites import suite_files
 from lakehouse.contract import Project
 
 #: Folders that hold nothing but generated files: what is not generated there is deleted.
-OWNED = ("sql/raw", "sql/ods", "great_expectations/expectations")
+OWNED = ("sql/raw", "sql/ods", "policies", "great_expectations/expectations")
 
 
 def generated_files(project: Project) -> dict[str, str]:
@@ -27,7 +28,7 @@ def generated_files(project: Project) -> dict[str, str]:
     files["docs/data-dictionary.md"] = dictionary_page(project)
     files["docs/lineage.md"] = lineage_page(project)
     files["docs/reference/rules.md"] = rules_page(project)
-    return files | suite_files(project)
+    return files | policy_files(project) | suite_files(project)
 
 
 def conform_path(table: str) -> str:

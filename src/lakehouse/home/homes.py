@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
@@ -89,11 +89,18 @@ class Homes:
     data_docs: str = ""
 
     @classmethod
-    def open(cls, settings: Settings | None = None) -> Homes:
-        """Make the homes from settings; nothing is contacted yet."""
+    def open(cls, settings: Settings | None = None, *, landing: bool = False) -> Homes:
+        """Make the homes from settings; nothing is contacted yet.
+
+        ``landing``: with the key of who lands files, which may write there and nowhere else.
+        """
         settings = settings or Settings()
         engine = open_engine(make_url(settings.required_dsn()), "lakehouse")
-        return cls(engine, s3_access(settings), settings.bucket, settings.data_docs)
+        access = s3_access(settings)
+        if landing and settings.landing_access_key:
+            secret = settings.landing_secret_key.get_secret_value()
+            access = replace(access, access_key=settings.landing_access_key, secret_key=secret)
+        return cls(engine, access, settings.bucket, settings.data_docs)
 
     @property
     def lake_root(self) -> str:
@@ -112,7 +119,10 @@ class Homes:
         try:
             client.head_bucket(Bucket=self.bucket)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchBucket"):
+            code = error.response.get("Error", {}).get("Code")
+            if code == "403":  # it is there; this key may not look at it as a whole
+                return
+            if code not in ("404", "NoSuchBucket"):
                 raise
             client.create_bucket(Bucket=self.bucket)
 

@@ -257,10 +257,20 @@ def _expire(transaction: Transaction) -> None:
         ExpireSnapshots(transaction).by_ids(old).commit()
 
 
-def ensure_table(catalog: LakeCatalog, identifier: str, location: str, schema: pa.Schema) -> list[str]:
-    """Create an Iceberg table, or add the columns it lacks; returns the objects of metadata that this replaced."""
+def ensure_table(
+    catalog: LakeCatalog,
+    identifier: str,
+    location: str,
+    schema: pa.Schema,
+    properties: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Create an Iceberg table, or add the columns it lacks; returns the objects of metadata that this replaced.
+
+    ``properties`` are given to a table that is created, beside those that all tables have.
+    """
     if not catalog.table_exists(identifier):
-        table = catalog.create_table(identifier, schema, location=location, properties=TABLE_PROPERTIES)
+        own = {**TABLE_PROPERTIES, **(properties or {})}
+        table = catalog.create_table(identifier, schema, location=location, properties=own)
         # Parquet files carry no field ids: readers find columns by this map.
         with table.transaction() as transaction:
             mapping: dict[str, Any] = {

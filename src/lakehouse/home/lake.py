@@ -22,13 +22,16 @@ from lakehouse.compile.schemas import table_schemas
 from lakehouse.contract import Project
 from lakehouse.contract.model import LAYERS
 from lakehouse.errors import StaleStage
+from lakehouse.home import masked
 from lakehouse.home.homes import CATALOG_NAME, Homes
 
 if TYPE_CHECKING:
     from lakehouse.home.iceberg import Commit, LakeCatalog
 
-Kind = Literal["changed", "carried", "result", "unit", "metadata"]
+Kind = Literal["changed", "carried", "result", "unit", "metadata", "masked"]
 
+#: Greater than the number of any publish.
+_NEWEST = 2**62
 #: Deleted in one request and one transaction.
 _SWEPT = 500
 _FETCHES = 4
@@ -87,6 +90,77 @@ def prepare(homes: Homes, conn: Connection, project: Project) -> None:
         catalog.announce_with(note)
         before = ensure_table(catalog, identifier, _location(homes, layer, table), schema)
         conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
+    _prepare_masked(homes, conn, catalog, project)
+
+
+def _prepare_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, project: Project) -> None:
+    """Create the masked copies of tables with personal columns; anew when others of their columns are personal."""
+    from lakehouse.home.iceberg import ensure_table
+
+    wanted = masked.personal_tables(project)
+    catalog.create_namespace_if_not_exists(masked.NAMESPACE)
+    there = {name[-1] for name in catalog.list_tables(masked.NAMESPACE)}
+    for table in sorted(there):
+        shown = catalog.load_table(f"{masked.NAMESPACE}.{table}").properties
+        if table not in wanted or masked.properties(wanted[table][2]).items() - shown.items():
+            _forget_masked(homes, conn, catalog, table)
+            there.remove(table)
+    for table, (layer, schema, personal) in wanted.items():
+        noted: list[str] = []
+
+        def note(uri: str, layer: str = layer, table: str = table, noted: list[str] = noted) -> None:
+            noted.append(uri)
+            announce(homes, layer=layer, table=table, publish_id=0, kind="metadata", uri=uri)
+
+        catalog.announce_with(note)
+        before = ensure_table(
+            catalog,
+            f"{masked.NAMESPACE}.{table}",
+            masked.location(homes, table),
+            schema,
+            masked.properties(personal),
+        )
+        if table not in there:
+            before += _mask_what_is_there(homes, conn, catalog, layer, table, personal)
+        conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
+
+
+def _forget_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, table: str) -> None:
+    """Drop a masked copy with all of its objects: they may show what is personal by now."""
+    catalog.drop_table(f"{masked.NAMESPACE}.{table}")
+    known = text("delete from ops.lake_file where starts_with(uri, :l) returning uri")
+    uris = conn.execute(known, {"l": f"{masked.location(homes, table)}/"}).scalars().all()
+    delete_objects(homes, uris)
+
+
+def _mask_what_is_there(
+    homes: Homes, conn: Connection, catalog: LakeCatalog, layer: str, table: str, personal: frozenset[str]
+) -> list[str]:
+    """Fill a new masked copy from the files its table has; returns the objects of metadata that this replaced."""
+    from lakehouse.home.iceberg import prepare_commit
+
+    twins = []
+    for file in files_at(conn, layer, table, _NEWEST):
+        to = masked.twin(homes, layer, file.uri)
+        announce(
+            homes,
+            layer=layer,
+            table=table,
+            publish_id=0,
+            kind="masked",
+            uri=to,
+            partition_key=file.partition_key,
+        )
+        masked.write_twin(homes, file.uri, to, personal)
+        twins.append(to)
+    commit = prepare_commit(catalog, f"{masked.NAMESPACE}.{table}", add=twins, drop={}, properties={})
+    if commit is None:
+        return []
+    conn.execute(
+        text("update ops.lake_file set status = 'live', sequence_number = :n where uri = any(:u)"),
+        {"n": commit.sequence_number, "u": twins},
+    )
+    return list(commit.replaced_metadata)
 
 
 def _location(homes: Homes, namespace: str, table: str) -> str:
@@ -227,26 +301,34 @@ def staged_files(conn: Connection, publish_id: int, *kinds: Kind) -> dict[str, s
 
 @dataclass(frozen=True)
 class Replacement:
-    """What a publish does to the files of its table."""
+    """What a publish does to the files of its table; or, where ``personal`` columns are named, to its masked copy."""
 
     layer: str
     table: str
     publish_id: int
     partition_key: str
     replaced: Sequence[str]
+    personal: frozenset[str] = frozenset()
 
     @property
     def identifier(self) -> str:
         """The Iceberg table."""
-        return f"{self.layer}.{self.table}"
+        return f"{masked.NAMESPACE if self.personal else self.layer}.{self.table}"
+
+    def location(self, homes: Homes) -> str:
+        """Where the Iceberg table lies."""
+        return (
+            masked.location(homes, self.table) if self.personal else _location(homes, self.layer, self.table)
+        )
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A replacement whose Iceberg commit is written. ``added``: its data files."""
+    """A replacement whose Iceberg commit is written. ``added``, ``dropped``: its data files."""
 
     replacement: Replacement
     added: tuple[str, ...]
+    dropped: tuple[str, ...]
     commit: Commit | None
 
 
@@ -263,7 +345,7 @@ def prepare_publish(homes: Homes, replacements: Sequence[Replacement]) -> list[P
 
 def _commits_of(homes: Homes, conn: Connection | None, wanted: Iterable[Replacement]) -> LakeCatalog:
     """A catalog that writes the commits of these replacements; with ``conn`` on top of what it has done."""
-    at = {_location(homes, r.layer, r.table): r for r in wanted}
+    at = {r.location(homes): r for r in wanted}
 
     def note(uri: str) -> None:
         r = at[uri.rpartition("/metadata/")[0]]
@@ -279,15 +361,38 @@ def _prepare(homes: Homes, catalog: LakeCatalog, conn: Connection | None, wanted
     from lakehouse.home.iceberg import prepare_commit
 
     with nullcontext(conn) if conn is not None else homes.engine.connect() as reading:
-        add = staged_files(reading, wanted.publish_id, "changed", "carried")
+        add = list(staged_files(reading, wanted.publish_id, "changed", "carried"))
+        replaced = list(wanted.replaced)
+        if wanted.personal:
+            add = _write_twins(homes, reading, wanted, add)
+            replaced = [masked.twin(homes, wanted.layer, uri) for uri in replaced]
         added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
-        drop: dict[str, int] = dict(reading.execute(added_by, {"u": list(wanted.replaced)}).all())
+        drop: dict[str, int] = dict(reading.execute(added_by, {"u": replaced}).all())
     properties = {
         "lakehouse.publish-id": str(wanted.publish_id),
         "lakehouse.partition-key": wanted.partition_key,
     }
     commit = prepare_commit(catalog, wanted.identifier, add=add, drop=drop, properties=properties)
-    return Prepared(wanted, tuple(add), commit)
+    return Prepared(wanted, tuple(add), tuple(replaced), commit)
+
+
+def _write_twins(homes: Homes, conn: Connection, wanted: Replacement, uris: Sequence[str]) -> list[str]:
+    """Write the masked copies of data files; an earlier try may have begun to."""
+    twins = {masked.twin(homes, wanted.layer, uri): uri for uri in uris}
+    known = text("select uri from ops.lake_file where uri = any(:u)")
+    there = set(conn.execute(known, {"u": list(twins)}).scalars())
+    for to, uri in twins.items():
+        if to not in there:
+            announce(
+                homes,
+                layer=wanted.layer,
+                table=wanted.table,
+                publish_id=wanted.publish_id,
+                kind="masked",
+                uri=to,
+            )
+        masked.write_twin(homes, uri, to, wanted.personal)
+    return list(twins)
 
 
 def _again(homes: Homes, conn: Connection, wanted: Replacement) -> Prepared:
@@ -308,7 +413,7 @@ def publish_files(
         if not (done.commit and move_pointer(conn, CATALOG_NAME, done.commit)):
             raise StaleStage(f"{wanted.identifier} is being changed by somebody else.", "Run this again.")
     if done.commit:
-        gone = [*wanted.replaced, *done.commit.replaced_metadata]
+        gone = [*done.dropped, *done.commit.replaced_metadata]
         conn.execute(
             text(
                 "update ops.lake_file set status = 'live', sequence_number = :n "

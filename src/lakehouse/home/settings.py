@@ -19,10 +19,15 @@ class Settings(BaseSettings):
     pg_dsn: SecretStr = Field(
         default=SecretStr(""), description="postgresql://user:password@host:port/lakehouse"
     )
+    analyst_dsn: SecretStr = Field(default=SecretStr(""), description="The same, of the analyst")
     s3_endpoint: str = Field(default="", description="URL of the S3 API; AWS_ENDPOINT_URL when empty")
     bucket: str = "lakehouse"
     access_key: str = ""
     secret_key: SecretStr = SecretStr("")
+    landing_access_key: str = Field(default="", description="Of who lands and withdraws; else the access key")
+    landing_secret_key: SecretStr = SecretStr("")
+    reader_access_key: str = Field(default="", description="Of who reads the lake without personal data")
+    reader_secret_key: SecretStr = SecretStr("")
     region: str = ""
     data_docs: str = Field(
         default="",

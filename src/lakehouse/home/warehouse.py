@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from psycopg2.errors import LockNotAvailable
 from sqlalchemy import Connection, text
 
-from lakehouse.compile.ddl import TableDdl, gold_ddl, ods_ddl, raw_ddl
+from lakehouse.compile.ddl import TableDdl, gold_ddl, literal, ods_ddl, raw_ddl
+from lakehouse.compile.policies import open_tables
 from lakehouse.contract import Project
 from lakehouse.errors import ContractError, LakehouseError
-from lakehouse.home.homes import Homes, not_free
+from lakehouse.home import masked
+from lakehouse.home.homes import CATALOG_NAME, Homes, not_free
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as PsycopgConnection
@@ -163,6 +165,7 @@ def prepare(homes: Homes, project: Project) -> bool:
     with homes.engine.begin() as conn:
         lock(conn, "tables")
         lake.prepare(homes, conn, project)
+        _show_lake(conn, project)
         _remember(conn, "fingerprint", wanted)
     return True
 
@@ -286,6 +289,28 @@ def _share_with_analyst(conn: Connection, schema: str, table: str, columns: dict
     else:
         sql += f"grant select on {schema}.{table} to {ANALYST_ROLE};"
     run_script(conn, sql)
+
+
+def _show_lake(conn: Connection, project: Project) -> None:
+    """The lake's catalog for analysts: masked tables, and those without personal columns."""
+    shown = ", ".join(literal(name) for name in open_tables(project))
+    copies = ", ".join(literal(f"{masked.NAMESPACE}.{table}") for table in masked.personal_tables(project))
+    named = ", ".join(part for part in (shown, copies) if part)
+    catalog, namespaces = literal(CATALOG_NAME), f"'silver', 'gold', {literal(masked.NAMESPACE)}"
+    run_script(
+        conn,
+        "drop view if exists lake.iceberg_tables, lake.iceberg_namespace_properties;"
+        "create view lake.iceberg_tables as select * from public.iceberg_tables "
+        f"where catalog_name = {catalog} and table_namespace || '.' || table_name in ({named or 'null'});"
+        "create view lake.iceberg_namespace_properties as select * from public.iceberg_namespace_properties "
+        f"where catalog_name = {catalog} and namespace in ({namespaces});",
+    )
+    if _has_role(conn):
+        run_script(
+            conn,
+            f"grant usage on schema lake to {ANALYST_ROLE};"
+            f"grant select on lake.iceberg_tables, lake.iceberg_namespace_properties to {ANALYST_ROLE};",
+        )
 
 
 def _has_role(conn: Connection) -> bool:

@@ -6,6 +6,7 @@ can be repeated alone: after a crash, by a retry, or because somebody cleared on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -36,6 +37,7 @@ from lakehouse.layer.ledger import (
 )
 from lakehouse.layer.silver import Silver
 from lakehouse.layer.steps import Ask, LayerSteps, Scope, Work
+from lakehouse.layer.target import Target
 
 #: The one place that tells the layers apart.
 LAYER_STEPS: dict[Layer, LayerSteps] = {"bronze": Bronze(), "silver": Silver(), "gold": Gold()}
@@ -199,13 +201,18 @@ def _prepare(work: Work) -> list[lake.Prepared]:
     with work.homes.engine.connect() as conn:
         mine = _publishable(work, conn)
         check_files(work.homes, conn, mine)
-    return lake.prepare_publish(work.homes, [_replacement(one) for one in mine])
+    return lake.prepare_publish(work.homes, [r for one in mine for r in _replacements(work, one)])
 
 
-def _replacement(one: Publish) -> lake.Replacement:
-    return lake.Replacement(
+def _replacements(work: Work, one: Publish) -> list[lake.Replacement]:
+    """What happens to the table in the lake and, when it has personal columns, to its masked copy."""
+    whole = lake.Replacement(
         one.layer, one.table, one.publish_id, one.partition_key, tuple(one.replaced_files)
     )
+    if one.layer == "bronze":  # text as landed: nobody but the pipeline reads it
+        return [whole]
+    personal = Target.of(work.project, one.layer, one.table).contract.personal
+    return [whole, replace(whole, personal=personal)] if personal else [whole]
 
 
 def _publishable(work: Work, conn: Connection) -> list[Publish]:
@@ -234,7 +241,7 @@ def _publish(work: Work, conn: Connection, prepared: list[lake.Prepared]) -> Non
     warehouse.lock(conn, run.source, run.layer)
     for one in _publishable(work, conn):
         steps.place(work, conn, one)
-        done = lake.publish_files(work.homes, conn, _replacement(one), prepared)
+        done, *_ = [lake.publish_files(work.homes, conn, r, prepared) for r in _replacements(work, one)]
         mark_published(conn, one, done)
         steps.settle(work, conn, one)
     end_run(conn, run, "published")

@@ -127,11 +127,23 @@ def _with_store(state: StackState) -> StackState:
             os.environ.get("AWS_ACCESS_KEY_ID", ""),
             os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
             os.environ.get("AWS_REGION", s3.REGION),
+            os.environ.get("LAKEHOUSE_LANDING_ACCESS_KEY", ""),
+            os.environ.get("LAKEHOUSE_LANDING_SECRET_KEY", ""),
+            os.environ.get("LAKEHOUSE_READER_ACCESS_KEY", ""),
+            os.environ.get("LAKEHOUSE_READER_SECRET_KEY", ""),
         )
     else:
         kind = state.s3.kind if state.s3 and state.s3.kind != "endpoint" else "minio"
         store = S3Endpoint(
-            kind, f"http://{LOOPBACK}:{state.ports['s3']}", "lakehouse", state.s3_password, s3.REGION
+            kind,
+            f"http://{LOOPBACK}:{state.ports['s3']}",
+            s3.access_key("pipeline"),
+            state.s3_keys["pipeline"],
+            s3.REGION,
+            s3.access_key("landing"),
+            state.s3_keys["landing"],
+            s3.access_key("reader"),
+            state.s3_keys["reader"],
         )
     return replace(state, s3=store, bucket=os.environ.get("LAKEHOUSE_BUCKET", state.bucket))
 
@@ -183,7 +195,6 @@ def own_environment(home: StackHome, state: StackState) -> dict[str, str]:
         "LAKEHOUSE_HOME": str(home.root),
         "LAKEHOUSE_PROJECT": str(memory.checkout()),
         "PYTHONUNBUFFERED": "1",
-        **s3.minio_environment("lakehouse", state.s3_password),
         **airflow.environment(home, state, server_of(state)),
     }
 
@@ -282,7 +293,10 @@ def _resolve_store(
             "and the warehouse will then point to files that no longer exist. Good for a look, not for work."
         )
         kind, command = "moto", s3.moto_command(state.ports[STORE])
-    memory.write_private(_store_script(home), f"exec {shlex.join(command)}\n")
+    # The root's password is for the store alone, so it is not in the environment that all servers inherit.
+    own = s3.minio_environment(s3.ROOT, state.s3_password) if kind == "minio" else {}
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in own.items())
+    memory.write_private(_store_script(home), f"{exports}exec {shlex.join(command)}\n")
     return replace(state, s3=replace(state.s3, kind=kind))
 
 

@@ -8,8 +8,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from lakehouse.errors import StackError
 from lakehouse.stack.minio import resolve_minio
@@ -17,6 +20,8 @@ from lakehouse.stack.network import LOOPBACK, any_free_port
 from lakehouse.stack.tether import Tethered, start_tethered
 
 REGION = "us-east-1"
+#: MinIO's own user, who sets up the bucket, the users and their policies.
+ROOT = "lakehouse"
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class S3Server:
         """Stop a server that `start_s3` started."""
         if self.tethered:
             self.tethered.stop()
+
+
+def access_key(role: str) -> str:
+    """The user of the store for ``pipeline``, ``landing`` or ``reader``."""
+    return f"{ROOT}-{role}"
 
 
 def minio_command(binary: Path, data: Path, port: int, *, listen: str = LOOPBACK) -> list[str]:
@@ -90,11 +100,41 @@ def wait_until_ready(endpoint: str, *, timeout: float = 30.0, alive: Tethered | 
         time.sleep(0.05)
 
 
+def set_users(server: S3Server, users: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
+    """Create MinIO's users, or make them again what they are defined to be.
+
+    Args:
+        server: with the credentials of its root.
+        users: access key → its secret key and its policy.
+
+    Raises:
+        StackError: MinIO refused.
+    """
+    from minio.credentials.providers import StaticProvider
+    from minio.error import MinioAdminException
+    from minio.minioadmin import MinioAdmin
+
+    address = urlsplit(server.endpoint)
+    admin = MinioAdmin(
+        endpoint=address.netloc,
+        credentials=StaticProvider(server.access_key, server.secret_key),
+        region=REGION,
+        secure=address.scheme == "https",
+    )
+    try:
+        for user, (secret_key, policy) in users.items():
+            admin.policy_add(user, policy=dict(policy))
+            admin.user_add(user, secret_key)
+            admin.policy_set(user, user=user)
+    except (MinioAdminException, OSError) as error:
+        raise StackError(f"MinIO did not take its users: {error}", "Read `lakehouse logs s3`.") from error
+
+
 def start_s3(home: Path, port: int | None = None) -> S3Server:
     """Start a throwaway MinIO; it ends with this process at the latest."""
     binary = resolve_minio()
     port = port or any_free_port()
-    access_key, secret_key = "lakehouse", secrets.token_urlsafe(24)
+    access_key, secret_key = ROOT, secrets.token_urlsafe(24)
     data = home / "s3" / "data"
     data.mkdir(parents=True, exist_ok=True)
     tethered = start_tethered(

@@ -94,13 +94,20 @@ class StackHome:
 
 @dataclass(frozen=True)
 class S3Endpoint:
-    """The object store in use. ``kind`` is ``endpoint`` (given from outside), ``minio`` or ``moto``."""
+    """The object store in use. ``kind`` is ``endpoint`` (given from outside), ``minio`` or ``moto``.
+
+    The first key is the pipeline's. Who lands files and who reads the lake have keys of their own, or none.
+    """
 
     kind: str
     url: str
     access_key: str
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
+    landing_key: str = ""
+    landing_secret: str = field(default="", repr=False)
+    reader_key: str = ""
+    reader_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class StackState:
 
     passwords: dict[str, str] = field(repr=False)
     s3_password: str = field(repr=False)
+    s3_keys: dict[str, str] = field(repr=False)
     airflow_password: str = field(repr=False)
     supervisor_password: str = field(repr=False)
     fernet_key: str = field(repr=False)
@@ -134,6 +142,7 @@ def _fresh_secrets() -> dict[str, Any]:
     return {
         "passwords": new_passwords(),
         "s3_password": secrets.token_urlsafe(24),
+        "s3_keys": {key: secrets.token_urlsafe(24) for key in ("pipeline", "landing", "reader")},
         "airflow_password": secrets.token_urlsafe(12),
         "supervisor_password": secrets.token_urlsafe(24),
         "fernet_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
