@@ -197,7 +197,8 @@ def test_what_a_key_is_not_for_is_refused(keys: Keys, key: str, attempts: list[s
         action, _, at = attempt.partition(":")
         with pytest.raises(ClientError) as refused:
             do[action](at)
-        assert refused.value.response["Error"]["Code"] in ("AccessDenied", "XMinioInvalidObjectName"), attempt
+        code = refused.value.response["Error"]["Code"]
+        assert code == "AccessDenied" or code.startswith("XMinioInvalid"), attempt
 
 
 def test_files_travel_from_landing_to_gold_with_a_key_for_each(keys: Keys) -> None:

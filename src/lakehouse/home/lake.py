@@ -103,7 +103,7 @@ def _prepare_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, projec
     for table in sorted(there):
         shown = catalog.load_table(f"{masked.NAMESPACE}.{table}").properties
         if table not in wanted or masked.properties(wanted[table][2]).items() - shown.items():
-            _forget_masked(homes, conn, catalog, table)
+            _forget_masked(homes, catalog, table)
             there.remove(table)
     for table, (layer, schema, personal) in wanted.items():
         noted: list[str] = []
@@ -125,12 +125,16 @@ def _prepare_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, projec
         conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
 
 
-def _forget_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, table: str) -> None:
-    """Drop a masked copy with all of its objects: they may show what is personal by now."""
+def _forget_masked(homes: Homes, catalog: LakeCatalog, table: str) -> None:
+    """Drop a masked copy with all of its objects: they may show what is personal by now.
+
+    The registry forgets them in a transaction of its own: the copy that follows has files of the same names.
+    """
     catalog.drop_table(f"{masked.NAMESPACE}.{table}")
-    known = text("delete from ops.lake_file where starts_with(uri, :l) returning uri")
-    uris = conn.execute(known, {"l": f"{masked.location(homes, table)}/"}).scalars().all()
-    delete_objects(homes, uris)
+    with homes.engine.begin() as conn:
+        known = text("delete from ops.lake_file where starts_with(uri, :l) returning uri")
+        uris = conn.execute(known, {"l": f"{masked.location(homes, table)}/"}).scalars().all()
+        delete_objects(homes, uris)
 
 
 def _mask_what_is_there(
