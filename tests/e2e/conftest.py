@@ -35,10 +35,17 @@ def orchestra(server_folder: Path) -> Iterator[Orchestra]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LAKEHOUSE_PROJECT", str(project))
             state = laptop.up(home, Notes(), prepare=prepare_homes, pools=POOLS)
-        lakehouse = Lakehouse(open_homes(state), Project.load(project), server_folder / "files")
+        lakehouse = Lakehouse(
+            open_homes(state),
+            Project.load(project),
+            server_folder / "files",
+            landing=open_homes(state, landing=True),
+        )
         with laptop.open_airflow(state) as api:
             wait_for(lambda: all(api.exists(f"/dags/{dag}") for dag in DAGS), why="the DAGs")
             yield Orchestra(home, state, api, lakehouse)
         lakehouse.homes.engine.dispose()
+        assert lakehouse.landing
+        lakehouse.landing.engine.dispose()
     finally:
         laptop.delete(home, Notes())

@@ -39,7 +39,9 @@ def landed(orchestra: Orchestra, tmp_path_factory: pytest.TempPathFactory) -> Or
     """All days are landed."""
     house = orchestra.lakehouse
     files = write_days(tmp_path_factory.mktemp("avazu"), [date.fromisoformat(day) for day in DAYS])
-    assert [r.partition_key for r in land(house.homes, house.project, "avazu", files)] == DAYS
+    assert [
+        r.partition_key for r in land(house.landing or house.homes, house.project, "avazu", files)
+    ] == DAYS
     return orchestra
 
 
@@ -129,7 +131,9 @@ def test_a_delivery_that_comes_late_is_taken_up_though_no_run_waits_for_it(
     landed.ended("avazu_bronze", early)
     assert set(landed.states("avazu_bronze", early).values()) == {"skipped"}
     house = landed.lakehouse
-    land(house.homes, house.project, "avazu", write_days(tmp_path, [date.fromisoformat(day)]))
+    land(
+        house.landing or house.homes, house.project, "avazu", write_days(tmp_path, [date.fromisoformat(day)])
+    )
     landed.trigger("avazu_catch_up", None)  # the clock's own is two minutes away
     run = landed.next_ended("avazu_bronze", day, known=1)
     assert run["dag_run_id"].startswith(f"landed__{day}__")

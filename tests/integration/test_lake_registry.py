@@ -13,7 +13,7 @@ import pytest
 
 from lakehouse.compile.schemas import table_schemas
 from lakehouse.contract import Project
-from lakehouse.home import iceberg, warehouse
+from lakehouse.home import iceberg, masked, warehouse
 from lakehouse.layer import stage
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import latest_run
@@ -111,11 +111,17 @@ def assert_iceberg_agrees(lakehouse: Lakehouse) -> None:
     """The tables of the lake consist of the live files, and of the metadata that the registry has as live."""
     catalog, files = lakehouse.homes.catalog(), live_files(lakehouse)
     metadata = set()
-    for identifier in table_schemas(lakehouse.project):
-        layer, table = identifier.split(".")
-        loaded = catalog.load_table(identifier)
+    tables = [tuple(identifier.split(".")) for identifier in table_schemas(lakehouse.project)]
+    copies = {t: layer for t, (layer, *_) in masked.personal_tables(lakehouse.project).items()}
+    for namespace, table in [*tables, *(("masked", table) for table in copies)]:
+        loaded = catalog.load_table(f"{namespace}.{table}")
         named = {task.file.file_path for task in loaded.scan().plan_files()}
-        assert named == files.get((layer, table), set())
+        if namespace == "masked":
+            originals = files.get((copies[table], table), set())
+            assert named == {masked.twin(lakehouse.homes, copies[table], uri) for uri in originals}
+            assert named <= registry(lakehouse, "live")
+        else:
+            assert named == files.get((namespace, table), set())
         metadata.add(loaded.metadata_location)
         if current := loaded.current_snapshot():
             metadata |= {current.manifest_list, *(m.manifest_path for m in current.manifests(loaded.io))}

@@ -49,6 +49,8 @@ class Lakehouse:
     folder: Path
     source: str = "olist"
     analyst_dsn: str = ""
+    #: With the key of who lands files, where that is another one.
+    landing: Homes | None = None
 
     def land(
         self,
@@ -60,7 +62,15 @@ class Lakehouse:
     ) -> None:
         """Land a delivery under a date. It may shrink: a tiny shop that loses an order loses a quarter of its rows."""
         files = delivery.write(self.folder / day, self.project)
-        land(self.homes, self.project, self.source, files, day, kind=kind, allow_shrink=allow_shrink)
+        land(
+            self.landing or self.homes,
+            self.project,
+            self.source,
+            files,
+            day,
+            kind=kind,
+            allow_shrink=allow_shrink,
+        )
 
     def plan(self, layer: Layer, day: str = DAY) -> tuple[str, ...]:
         """Plan a layer."""

@@ -33,7 +33,7 @@ def test_compiling_twice_gives_the_same_bytes() -> None:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Project:
-    for part in ("contracts", "sql", "great_expectations", "docs"):
+    for part in ("contracts", "policies", "sql", "great_expectations", "docs"):
         shutil.copytree(PROJECT.root / part, tmp_path / part, ignore=shutil.ignore_patterns("uncommitted"))
     return Project.load(tmp_path)
 

@@ -333,9 +333,49 @@ def test_types_this_project_does_not_know_are_refused(physical: str) -> None:
         parse_type(physical)
 
 
-def test_names_are_identifiers_because_they_become_sql(document: dict[str, Any], tmp_path: Path) -> None:
-    document["schema"][0]["properties"][4]["name"] = "x text); drop table ops.batch; --"
-    assert "identifier" in refusal(document, tmp_path).message
+#: Each would become SQL, or leave its folder, where it is used as it is.
+HOSTILE = [
+    "x text); drop table ops.batch; --",
+    'x"; drop table ops.batch; --',
+    "x'; select 1; --",
+    "../../etc/passwd",
+    "a/b",
+    "a.b",
+    "..",
+    ".hidden",
+    "öffentlich",
+    "\uff4frders",
+    "orders\n",
+    "orders\u202e",
+    "",
+    " ",
+    "%(x)s",
+    "{{ ds }}",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("place", ["table", "column", "source column", "source", "rule", "file"])
+def test_names_become_sql_and_paths_so_hostile_ones_are_refused(
+    document: dict[str, Any], tmp_path: Path, place: str, name: str
+) -> None:
+    if (place, name) in (("file", "a.b"), ("table", "")):
+        pytest.skip("an ordinary file; a table cannot be without a name, its physical one then is `olist_`")
+    table = document["schema"][0]
+    if place == "table":
+        table |= {"name": name, "physicalName": f"olist_{name}"}
+    elif place == "column":
+        table["properties"][4]["name"] = name
+    elif place == "source column":
+        table["properties"][4]["customProperties"] = [{"property": "sourceName", "value": name}]
+    elif place == "source":
+        document["domain"] = name
+    elif place == "rule":
+        table["quality"][0]["name"] = name
+    else:
+        (file,) = [p for p in document["customProperties"] if p["property"] == "fileName"]
+        file["value"] = name
+    refusal(document, tmp_path)
 
 
 def test_not_yaml_at_all(tmp_path: Path) -> None:

@@ -67,6 +67,26 @@ def test_unknown_keys_and_broken_checksums_are_refused() -> None:
         Manifest.model_validate_json(text.replace("a" * 64, "a" * 63))
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "lake/silver/olist_customers/data/x.parquet",
+        "landing/avazu/dt=2018-10-17/o.csv",
+        "landing/olist/dt=2018-10-18/o.csv",
+        f"{FOLDER}/../../../lake/x",
+        f"{FOLDER}/./x",
+        f"{FOLDER}/",
+        f"{FOLDER}//x",
+        f"/{FOLDER}/o.csv",
+        "",
+    ],
+)
+def test_a_manifest_names_files_of_its_own_delivery_only(key: str) -> None:
+    """Whoever may land must not make the pipeline read what they may not."""
+    with pytest.raises(ValidationError, match="outside of the delivery"):
+        Manifest.of("olist", "2018-10-17", [ORDERS.model_copy(update={"key": key})])
+
+
 def test_a_file_is_found_by_its_table() -> None:
     manifest = Manifest.of("olist", "2018-10-17", [ORDERS])
     assert manifest.file("orders") == ORDERS
@@ -75,7 +95,20 @@ def test_a_file_is_found_by_its_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2018-13-01", "20181017", "2018-1-7", "yesterday", "2018-10-17T00:00:00", ""]
+    "text",
+    [
+        "2018-13-01",
+        "20181017",
+        "2018-1-7",
+        "yesterday",
+        "2018-10-17T00:00:00",
+        "",
+        "2018-10-17/../../lake",
+        "2018-10-17'; drop table ops.batch; --",
+        "\uff12018-10-17",
+        "2018-10-17\n",
+        "..",
+    ],
 )
 def test_only_plain_dates_are_partition_keys(text: str) -> None:
     with pytest.raises(LakehouseError, match="YYYY-MM-DD"):

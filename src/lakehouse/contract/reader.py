@@ -66,6 +66,9 @@ _COLUMN_PROPERTIES = frozenset({"indexed"})
 _LANDED_COLUMN_PROPERTIES = _COLUMN_PROPERTIES | {"sourceName", "sourceFormat"}
 _RELATIONSHIP_PROPERTIES = frozenset({"severity"})
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,58}")
+#: Names of rules stand in SQL and pages, names of files in paths and keys.
+_RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,98}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,98}")
 _PII: dict[str | None, Pii] = {
     None: "none",
     "public": "none",
@@ -304,6 +307,18 @@ def _check(contract: TableContract, table: _Table) -> None:
                 f"{name!r} is not an identifier.",
                 "Names become SQL: use a-z, 0-9 and _, beginning with a letter.",
             )
+    for rule in contract.rules:
+        if not _RULE_NAME.fullmatch(rule.name):
+            raise ContractError(f"{rule.name!r} is no name of a rule.", "Use a-z, 0-9 and _.")
+    if isinstance(contract, Contract) and not _FILE_NAME.fullmatch(contract.file_name):
+        raise ContractError(
+            f"fileName {contract.file_name!r} is not the plain name of a file.",
+            "Use letters, digits, _, - and dots; it becomes part of a path.",
+        )
+    if isinstance(contract, GoldModel) and not _IDENTIFIER.fullmatch(contract.unit):
+        raise ContractError(
+            f"unit {contract.unit!r} is not an identifier.", "It names a file; use a-z, 0-9 and _."
+        )
     if table.physicalName != contract.table:
         raise ContractError(f"physicalName is {table.physicalName!r}.", f"Call the table {contract.table!r}.")
     if not contract.key:

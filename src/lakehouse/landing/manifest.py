@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lakehouse.contract.model import DeliveryKind
 from lakehouse.errors import LakehouseError
@@ -50,6 +50,16 @@ class Manifest(BaseModel):
     allow_shrink: bool = False
     files: tuple[ManifestFile, ...]
 
+    @model_validator(mode="after")
+    def _names_its_own_files(self) -> Self:
+        """Whoever may land could name other objects of the bucket, which the pipeline may read and they may not."""
+        prefix = delivery_prefix(self.source, self.partition_key)
+        for file in self.files:
+            inside = file.key.removeprefix(prefix)
+            if inside == file.key or not all(part.strip(".") for part in inside.split("/")):
+                raise ValueError("a file lies outside of the delivery")
+        return self
+
     @classmethod
     def of(
         cls, source: str, partition_key: str, files: list[ManifestFile], *, allow_shrink: bool = False
@@ -89,17 +99,22 @@ def manifest_key(source: str, partition_key: str) -> str:
     return delivery_prefix(source, partition_key) + MANIFEST_NAME
 
 
+def is_day(text: str) -> bool:
+    """Whether a text is a date written ``YYYY-MM-DD``."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def checked_partition_key(text: str) -> str:
     """``text`` when it is a date written ``YYYY-MM-DD``.
 
     Raises:
         LakehouseError: it is not.
     """
-    try:
-        if date.fromisoformat(text).isoformat() == text:
-            return text
-    except ValueError:
-        pass
+    if is_day(text):
+        return text
     raise LakehouseError(
         f"{text!r} is not a date of a delivery.", "Write it as YYYY-MM-DD, such as 2018-10-17."
     )
@@ -119,7 +134,13 @@ def read_manifest(s3: S3Client, bucket: str, source: str, partition_key: str) ->
             return None
         raise
     try:
-        return Manifest.model_validate_json(body)
+        found = Manifest.model_validate_json(body)
+        if (found.source, found.partition_key) != (source, partition_key):
+            raise LakehouseError(
+                f"s3://{bucket}/{key} is the manifest of {found.source} {found.partition_key}.",
+                f"Delete that object and land the files again: lakehouse land {source} --date {partition_key}",
+            )
+        return found
     except ValidationError as error:
         raise LakehouseError(
             f"s3://{bucket}/{key} is not a manifest ({error.error_count()} problems).",
@@ -138,14 +159,17 @@ def write_manifest(s3: S3Client, bucket: str, manifest: Manifest) -> None:
 
 
 def list_deliveries(s3: S3Client, bucket: str, source: str) -> dict[str, datetime]:
-    """Partition key → when it was landed (the store's clock), of all visible deliveries of a source, oldest first."""
+    """Partition key → when it was landed (the store's clock), of all visible deliveries of a source, oldest first.
+
+    Folders that are called otherwise than a day are none.
+    """
     found: dict[str, datetime] = {}
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{_ROOT}/{source}/dt=")
     for page in pages:
         for entry in page.get("Contents", []):
-            folder, _, name = entry["Key"].rpartition("/")
-            if name == MANIFEST_NAME:
-                found[folder.rpartition("dt=")[2]] = entry["LastModified"]
+            day = entry["Key"].removeprefix(f"{_ROOT}/{source}/dt=").partition("/")[0]
+            if is_day(day) and entry["Key"] == manifest_key(source, day):
+                found[day] = entry["LastModified"]
     return dict(sorted(found.items()))
 
 
