@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from lakehouse.cli.context import prepare_homes
+from lakehouse.errors import LakehouseError
 from lakehouse.orchestrate.pools import POOLS
 from lakehouse.stack import airflow, health, laptop
 from lakehouse.stack import state as memory
+from lakehouse.stack.airflow_api import AirflowApi
 from lakehouse.stack.network import LOOPBACK
 from lakehouse.stack.state import StackHome, StackState
 from lakehouse.stack.supervisor import Supervisor
@@ -64,6 +66,41 @@ def test_the_login_was_written_before_airflow_could_invent_one(home: StackHome, 
     assert all(
         state.airflow_password not in log.read_text(errors="replace") for log in home.logs.glob("*.log")
     )
+
+
+@pytest.mark.parametrize("login", ["viewer", "operator", "admin"])
+def test_a_login_may_do_what_its_role_is_for(state: StackState, login: str) -> None:
+    """A viewer looks, an operator runs; the configuration is shown to nobody."""
+    password = state.airflow_passwords.get(login, state.airflow_password)
+    with AirflowApi(laptop.airflow_url(state), login, password) as api:
+        assert api.exists("/dags/olist_bronze")
+        assert not api.exists("/config")
+        assert list(api.pages("/connections", "connections")) == [] if login != "viewer" else True
+        attempts = [
+            ("PATCH", "/dags/olist_bronze", {"is_paused": False}),
+            ("POST", "/pools", {"name": f"of_{login}", "slots": 1}),
+        ]
+        for method, path, body in attempts:
+            if login == "viewer":
+                with pytest.raises(LakehouseError, match="403"):
+                    api.call(method, path, json=body)
+            else:
+                api.call(method, path, json=body)
+        if login == "viewer":
+            for path in ("/connections", "/variables"):
+                with pytest.raises(LakehouseError, match="403"):
+                    api.call("GET", path)
+
+
+def test_nothing_but_health_and_version_is_told_without_a_login(state: StackState) -> None:
+    url = laptop.airflow_url(state)
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as stranger:
+        documented = stranger.get("/openapi.json")
+        assert documented.status_code == 200
+        paths = [p for p, methods in documented.json()["paths"].items() if "get" in methods and "{" not in p]
+        told = {p for p in paths if p.startswith(("/api/", "/ui/")) and stranger.get(p).status_code == 200}
+    assert len(paths) > 20
+    assert told <= {"/api/v2/monitor/health", "/api/v2/version"}
 
 
 def test_pools_exist(state: StackState) -> None:

@@ -164,6 +164,7 @@ def exports(state: StackState) -> dict[str, str]:
         "AIRFLOW_URL": airflow_url(state),
         "AIRFLOW_USER": USER,
         "AIRFLOW_PASSWORD": state.airflow_password,
+        **{f"AIRFLOW_{name.upper()}_PASSWORD": word for name, word in state.airflow_passwords.items()},
     }
 
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from lakehouse.stack.state import S3Endpoint, StackHome, StackState, checkout, w
 from lakehouse.stack.supervisor import Program
 
 USER = "admin"
+#: Logins beside it → what they may: trigger, clear and repair runs; look at them.
+OTHER_USERS = {"operator": "op", "viewer": "viewer"}
 GROUP = "airflow"
 #: Airflow's log servers listen on all interfaces and no setting changes that, so they are never started: the
 #: API server reads the log files of the same machine itself. It asks the log server too while a task runs;
@@ -49,6 +51,8 @@ class AirflowSite:
     fernet_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
     api_secret: str = field(repr=False)
+    #: The logins that have a password, beside the administrator's.
+    other_users: tuple[str, ...] = ()
     #: ``s3://bucket/prefix`` where task logs go when a task has ended; empty: they stay in ``logs``.
     remote_logs: str = ""
     #: Where Data Docs and the site are kept: a folder that all components see, or a prefix of a bucket; empty: of ours.
@@ -100,6 +104,7 @@ def environment(home: StackHome, state: StackState, server: postgres.PostgresSer
             api_secret=state.api_secret,
             data_docs=_data_docs(home),
             site=str(home.site),
+            other_users=tuple(state.airflow_passwords),
         )
     )
 
@@ -123,7 +128,9 @@ def settings(site: AirflowSite) -> dict[str, str]:
         # The machine's full name may take seconds to resolve, or not resolve at all.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "AIRFLOW__CORE__FERNET_KEY": site.fernet_key,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+            f"{name}:{role}" for name, role in _users(site.other_users).items()
+        ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords_file(site.home)),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": site.server.airflow_dsn.replace(
             "postgresql://", "postgresql+psycopg2://"
@@ -134,6 +141,7 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": site.api_secret,
         "AIRFLOW__API__INSTANCE_NAME": "Lakehouse-lite",
+        "AIRFLOW__API__EXPOSE_CONFIG": "False",
         "AIRFLOW__API_AUTH__JWT_SECRET": site.jwt_secret,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(site.logs),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": _NO_LOG_SERVER_PORT,
@@ -230,9 +238,20 @@ def _passwords_file(home: Path) -> Path:
     return home / "passwords.json"
 
 
-def write_passwords(home: Path, password: str) -> None:
-    """Write the login into ``AIRFLOW_HOME`` before Airflow would invent one and print it into a log."""
-    write_private(_passwords_file(home), json.dumps({USER: password}) + "\n")
+def _users(others: Iterable[str]) -> dict[str, str]:
+    """Login → role. Airflow would invent a password for a login that has none, and print it into a log."""
+    return {USER: "admin"} | {name: OTHER_USERS[name] for name in others}
+
+
+def write_passwords(home: Path, password: str, others: Mapping[str, str] | None = None) -> None:
+    """Write the logins into ``AIRFLOW_HOME`` before Airflow would invent them and print them into a log.
+
+    Args:
+        home: ``AIRFLOW_HOME``.
+        password: the administrator's.
+        others: login → password of ``OTHER_USERS``.
+    """
+    write_private(_passwords_file(home), json.dumps({USER: password, **(others or {})}) + "\n")
 
 
 def migrate(home: StackHome, server: postgres.PostgresServer, variables: Mapping[str, str]) -> None:

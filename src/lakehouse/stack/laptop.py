@@ -91,7 +91,7 @@ def _settle(home: StackHome, reporter: Reporter) -> StackState:
     _end_all(home, state)
     state = _with_store(_with_ports(home, state, reporter))
     memory.save(home, state)
-    airflow.write_passwords(home.airflow, state.airflow_password)
+    airflow.write_passwords(home.airflow, state.airflow_password, state.airflow_passwords)
     with reporter.step("Supervisor"):
         Supervisor(home, state).start_daemon(
             render(home, state, _programs(home, state)), _environment(home, state)

@@ -118,6 +118,7 @@ class StackState:
     s3_password: str = field(repr=False)
     s3_keys: dict[str, str] = field(repr=False)
     airflow_password: str = field(repr=False)
+    airflow_passwords: dict[str, str] = field(repr=False)
     supervisor_password: str = field(repr=False)
     fernet_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
@@ -144,6 +145,7 @@ def _fresh_secrets() -> dict[str, Any]:
         "s3_password": secrets.token_urlsafe(24),
         "s3_keys": {key: secrets.token_urlsafe(24) for key in ("pipeline", "landing", "reader")},
         "airflow_password": secrets.token_urlsafe(12),
+        "airflow_passwords": {name: secrets.token_urlsafe(12) for name in ("operator", "viewer")},
         "supervisor_password": secrets.token_urlsafe(24),
         "fernet_key": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "jwt_secret": secrets.token_urlsafe(48),
