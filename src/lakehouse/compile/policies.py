@@ -38,7 +38,10 @@ def policies(project: Project, bucket: str = BUCKET) -> dict[str, Policy]:
         "pipeline": _policy(
             bucket,
             ["*"],
-            {"landing/*": ["s3:GetObject"], "lake/*": _WRITE, "logs/*": _WRITE},
+            {
+                "landing/*": ["s3:GetObject"],
+                **{f"{own}/*": _WRITE for own in ("lake", "logs", "data-docs", "site")},
+            },
         ),
         "reader": _policy(bucket, [], {path: ["s3:GetObject"] for path in readable}),
     }
