@@ -16,7 +16,7 @@
     width: Math.max(260, box.clientWidth), height: 260, marginLeft: 48, marginRight: 14, marginBottom: 40,
     className: "plot", style: { background: "none", color: "var(--dim)", fontSize: "12px", overflow: "visible" }, ...more,
   });
-  const time = (rows) => ({ type: "utc", label: null, tickSize: 0, nice: false, ticks: 6,
+  const time = (box, rows) => ({ type: "utc", label: null, tickSize: 0, nice: false, ticks: box.clientWidth < 400 ? 4 : 6,
     domain: rows.length ? d3.extent(rows, (r) => r.x) : undefined });
 
   const draw = {
@@ -33,7 +33,7 @@
     bars(box, { rows, unit }) {
       const bars = rows.map((r) => ({ x: date(r.x), y: r.y }));
       return Plot.plot(base(box, {
-        x: { type: "utc", label: null, tickSize: 0, ticks: 6 },
+        x: { type: "utc", label: null, tickSize: 0, ticks: box.clientWidth < 400 ? 4 : 6 },
         y: { label: null, tickFormat: tick(unit), ticks: 5, tickSize: 0, grid: true },
         marks: [
           Plot.rectY(bars, { x: "x", y: "y", interval: "month", fill: accent, rx: 2, insetLeft: 1, insetRight: 1, inset: 0,
@@ -45,7 +45,7 @@
       const points = rows.map((r) => ({ x: date(r.x), y: r.y }));
       const low = unit === "share" ? 0 : undefined;
       return Plot.plot(base(box, {
-        x: time(points),
+        x: time(box, points),
         y: { label: null, tickFormat: tick(unit), ticks: 5, tickSize: 0, grid: true, zero: low === 0, nice: true },
         marks: [
           ...(low === 0 ? [Plot.areaY(points, { x: "x", y: "y", fill: accent, fillOpacity: 0.1, curve: "monotone-x" })] : []),
@@ -58,7 +58,7 @@
       const points = rows.map((r) => ({ x: date(r.x), y: r.y, series: r.series }));
       const names = d3.groupSort(points, (g) => -d3.sum(g, (r) => r.y), (r) => r.series);
       return Plot.plot(base(box, {
-        x: { type: "utc", label: null, tickSize: 0, ticks: 6 },
+        x: { type: "utc", label: null, tickSize: 0, ticks: box.clientWidth < 400 ? 4 : 6 },
         y: { label: null, tickFormat: tick(unit), ticks: 5, tickSize: 0, domain: [0, 1] },
         color: { domain: names, range: series, legend: true },
         marks: [Plot.rectY(points, Plot.stackY({ order: names, x: "x", y: "y", fill: "series", interval: "month",
@@ -96,7 +96,7 @@
     interval(box, { rows, unit }) {
       const points = rows.map((r) => ({ ...r, x: date(r.x) }));
       return Plot.plot(base(box, {
-        x: time(points),
+        x: time(box, points),
         y: { label: null, tickFormat: tick(unit), ticks: 5, tickSize: 0, grid: true, nice: true },
         marks: [
           Plot.areaY(points, { x: "x", y1: "low", y2: "high", fill: accent, fillOpacity: 0.16 }),

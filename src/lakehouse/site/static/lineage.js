@@ -55,7 +55,10 @@
     byId("picked-page").href = template.dataset.page;
     byId("picked-sql").replaceChildren(template.content.cloneNode(true));
     byId("picked-column").textContent = "a column";
-    byId("picked-origin").replaceChildren();
+    const hint = document.createElement("p");
+    hint.className = "dim";
+    hint.textContent = "Pick a column.";
+    byId("picked-origin").replaceChildren(hint);
     byId("picked-columns").replaceChildren(...columns[relation].map(([name, type]) => {
       const item = document.createElement("li"), button = document.createElement("button"), kind = document.createElement("span");
       button.type = "button";

@@ -2,6 +2,10 @@
 (() => {
   const up = document.body.dataset.up;
 
+  // On a narrow screen the menu scrolls: the page's own entry is in sight.
+  const menu = document.querySelector("nav"), entry = menu.querySelector("[aria-current]");
+  if (entry) menu.scrollLeft = entry.offsetLeft - (menu.clientWidth - entry.offsetWidth) / 2;
+
   const age = (iso) => {
     const seconds = Math.max(0, (Date.now() - new Date(iso)) / 1000);
     for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]])
