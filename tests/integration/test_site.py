@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from lakehouse.contract import Project
 from lakehouse.errors import GateFailed
 from lakehouse.home.homes import open_engine
+from lakehouse.home.pages import open_pages
 from lakehouse.site.build import build, is_current
 
 from ..support.lakehouse import Lakehouse
@@ -29,6 +30,12 @@ def analyst(loaded: Lakehouse) -> Iterator[Engine]:
     engine = open_engine(make_url(loaded.analyst_dsn), "test-site")
     yield engine
     engine.dispose()
+
+
+def _built(project: Project, analyst: Engine, folder: Path) -> Path:
+    """A site; its folder."""
+    assert build(folder / "site", project, analyst).failed == {}
+    return folder / "site"
 
 
 class _Links(HTMLParser):
@@ -56,7 +63,7 @@ def _read(page: Path) -> _Links:
 def test_the_pages_say_what_is_published(loaded: Lakehouse, analyst: Engine, tmp_path: Path) -> None:
     built = build(tmp_path / "site", loaded.project, analyst)
     assert built.failed == {}
-    site = built.folder
+    site = tmp_path / "site"
     front = (site / "index.html").read_text(encoding="utf-8")
     assert "The data is good" in front and DAY in front
     orders = loaded.value("select sum(order_count)::bigint from gold.kpi_daily")
@@ -72,7 +79,7 @@ def test_the_rows_it_tells_are_those_that_are_there(
     loaded: Lakehouse, analyst: Engine, tmp_path: Path
 ) -> None:
     loaded.load(small_shop(5).only_orders(4, 5), NEXT_DAY)
-    site = build(tmp_path / "site", loaded.project, analyst).folder
+    site = _built(loaded.project, analyst, tmp_path)
     for page in sorted((site / "tables").glob("*.html")):
         told = re.search(r"<dt>Rows</dt><dd>([\d,]+)</dd>", page.read_text(encoding="utf-8"))
         if told:
@@ -85,7 +92,7 @@ def test_every_link_within_the_site_resolves_and_none_asks_another_machine(
     loaded: Lakehouse, analyst: Engine, tmp_path: Path
 ) -> None:
     # The checkout's own documents, with all their links to each other.
-    site = build(tmp_path / "site", Project.load(), analyst).folder
+    site = _built(Project.load(), analyst, tmp_path)
     pages = {page: _read(page) for page in site.rglob("*.html")}
     assert len(pages) > 60
     for page, found in pages.items():
@@ -104,7 +111,7 @@ def test_every_link_within_the_site_resolves_and_none_asks_another_machine(
 def test_what_a_gate_has_blocked_is_the_first_thing_one_reads(
     loaded: Lakehouse, analyst: Engine, tmp_path: Path
 ) -> None:
-    site = build(tmp_path / "site", loaded.project, analyst).folder
+    site = _built(loaded.project, analyst, tmp_path)
     assert is_current(site, loaded.project, analyst)
     broken = small_shop(5).only_orders(5)
     broken.rows("order_items")[1]["product_id"] = ident("product", 77)
@@ -148,7 +155,7 @@ def test_no_page_holds_a_personal_value(loaded: Lakehouse, analyst: Engine, tmp_
         for row in loaded.query(f"select distinct {column} from {relation} where {column} is not null")
     }
     values = {v for v in values if len(v) > 4}
-    site = build(tmp_path / "site", loaded.project, analyst).folder
+    site = _built(loaded.project, analyst, tmp_path)
     for page in [*site.rglob("*.html"), *site.rglob("search-index.js")]:
         text = page.read_text(encoding="utf-8")
         assert not [v for v in values if v in text], page
@@ -157,8 +164,8 @@ def test_no_page_holds_a_personal_value(loaded: Lakehouse, analyst: Engine, tmp_
 def test_it_is_not_built_by_a_role_that_sees_more_than_readers(loaded: Lakehouse, tmp_path: Path) -> None:
     built = build(tmp_path / "site", loaded.project, loaded.homes.engine)
     assert "the data" in built.failed
-    assert not (built.folder / "numbers.html").exists()
-    assert (built.folder / "docs.html").exists()
+    assert not ((tmp_path / "site") / "numbers.html").exists()
+    assert ((tmp_path / "site") / "docs.html").exists()
 
 
 def test_a_chart_that_fails_hurts_no_other(loaded: Lakehouse, analyst: Engine, tmp_path: Path) -> None:
@@ -169,7 +176,7 @@ def test_a_chart_that_fails_hurts_no_other(loaded: Lakehouse, analyst: Engine, t
     )
     built = build(tmp_path / "site", Project.load(root), analyst)
     assert built.failed == {}
-    numbers = (built.folder / "numbers.html").read_text(encoding="utf-8")
+    numbers = ((tmp_path / "site") / "numbers.html").read_text(encoding="utf-8")
     assert numbers.count("could not be drawn") == 1
     assert "Orders by month" in numbers
 
@@ -196,16 +203,26 @@ def test_hostile_names_and_values_are_shown_as_text(
     )
     built = build(tmp_path / "site", Project.load(root), analyst)
     assert built.failed == {}
-    for page in built.folder.rglob("*.html"):
+    for page in (tmp_path / "site").rglob("*.html"):
         assert "<img src=x" not in page.read_text(encoding="utf-8"), page
 
 
 def test_a_warehouse_that_does_not_answer_leaves_the_pages_as_they_were(
     loaded: Lakehouse, analyst: Engine, tmp_path: Path
 ) -> None:
-    site = build(tmp_path / "site", loaded.project, analyst).folder
+    site = _built(loaded.project, analyst, tmp_path)
     before = (site / "index.html").read_text(encoding="utf-8")
     nobody = open_engine(make_url("postgresql://nobody:nothing@127.0.0.1:1/none"), "test-site")
     built = build(site, loaded.project, nobody)
     assert built.failed == {"the data": "OperationalError"}
     assert (site / "index.html").read_text(encoding="utf-8") == before
+
+
+def test_the_site_can_be_kept_on_s3(loaded: Lakehouse, analyst: Engine) -> None:
+    place = f"s3://{loaded.homes.bucket}/site"
+    built = build(place, loaded.project, analyst, loaded.homes.s3)
+    assert built.failed == {}
+    front = open_pages(place, loaded.homes.s3).read("index.html")
+    assert front and b"The data is good" in front.data
+    assert is_current(place, loaded.project, analyst, loaded.homes.s3)
+    assert build(place, loaded.project, analyst, loaded.homes.s3).written == ()

@@ -11,6 +11,7 @@ from lakehouse.compile.lineage import column_lineage, table_lineage
 from lakehouse.contract import Project
 from lakehouse.contract.model import PARTITION_COLUMN
 from lakehouse.errors import LakehouseError
+from lakehouse.home.pages import LocalPages
 from lakehouse.site import charts, documents, project_pages, words
 from lakehouse.site.builder import Builder, Page
 from lakehouse.site.catalogue import Catalogue, drawn
@@ -105,10 +106,11 @@ def test_a_heading_has_the_anchor_that_forges_give_it() -> None:
 
 def test_every_document_and_list_is_built_and_their_links_lead_somewhere(tmp_path: Path) -> None:
     found = documents.find(PROJECT.root)
-    builder = Builder(tmp_path)
+    builder = Builder(LocalPages(tmp_path))
     for pages in project_pages.groups(PROJECT, CATALOGUE, found).values():
         for page in pages():
             builder.add(page)
+    builder.finish("mark")
     assert builder.failed == {}
     assert {d.page for d in found.values()} <= set(builder.written)
     decisions = (tmp_path / "decisions.html").read_text(encoding="utf-8")
@@ -120,24 +122,24 @@ def test_a_page_that_cannot_be_made_says_so_and_stops_no_other(tmp_path: Path) -
     def fails() -> dict[str, object]:
         raise ValueError("customer@example.org")
 
-    builder = Builder(tmp_path)
+    builder = Builder(LocalPages(tmp_path))
     builder.add(Page("a.html", "failed.html", "a.html", 1, fails))
     builder.add(Page("b.html", "failed.html", "b.html", 1, dict))
     # Only the kind of error: its text may quote a value.
     assert builder.failed == {"a.html": "ValueError"}
     assert builder.written == ["b.html"]
-    assert "could not be built" in (tmp_path / "a.html").read_text(encoding="utf-8")
     builder.finish("mark")
-    assert Builder(tmp_path).manifest[""] == ""
+    assert "could not be built" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert Builder(LocalPages(tmp_path)).manifest[""] == ""
 
 
 def test_a_page_is_made_again_only_when_its_inputs_change(tmp_path: Path) -> None:
     for depends, written in ((1, ["a.html"]), (1, []), (2, ["a.html"])):
-        builder = Builder(tmp_path)
+        builder = Builder(LocalPages(tmp_path))
         builder.add(Page("a.html", "failed.html", "a.html", depends, dict))
         builder.finish("mark")
         assert builder.written == written
-    Builder(tmp_path).finish("mark")
+    Builder(LocalPages(tmp_path)).finish("mark")
     assert not (tmp_path / "a.html").exists()
 
 

@@ -54,48 +54,55 @@ def open_target(
 
 
 def address_of(target: Target, state: StackState) -> str:
-    """Where something is.
+    """Where something is; what is kept on S3 is shown by Airflow.
 
     Raises:
         LakehouseError: no gate has written Data Docs yet.
     """
     from lakehouse.errors import LakehouseError
     from lakehouse.stack.laptop import airflow_url
-    from lakehouse.stack.state import StackHome
 
-    root = StackHome.locate().root
+    airflow = airflow_url(state)
     if target is Target.airflow:
-        return airflow_url(state)
-    if target is Target.data_docs:
-        page = root / "data-docs" / "index.html"
-        if not page.exists():
-            raise LakehouseError(
-                f"There are no Data Docs in {page.parent} yet.", "A gate writes them: `lakehouse run olist`."
-            )
-        return page.as_uri()
-    return (site_folder() / ("docs.html" if target is Target.docs else "index.html")).as_uri()
+        return airflow
+    place = _place(target)
+    if place.startswith("s3://"):
+        return f"{airflow}/plugin/{'data-docs' if target is Target.data_docs else 'site'}"
+    page = Path(place) / ("docs.html" if target is Target.docs else "index.html")
+    if target is Target.data_docs and not page.exists():
+        raise LakehouseError(
+            f"There are no Data Docs in {place} yet.", "A gate writes them: `lakehouse run olist`."
+        )
+    return page.as_uri()
 
 
-def site_folder() -> Path:
-    """Where the stack's site is."""
+def _place(target: Target) -> str:
+    """What the environment names, else the stack's folder."""
     from lakehouse.stack.state import StackHome
 
-    return StackHome.locate().root / "site"
+    home = StackHome.locate()
+    if target is Target.data_docs:
+        return os.environ.get("LAKEHOUSE_DATA_DOCS") or str(home.data_docs)
+    return os.environ.get("LAKEHOUSE_SITE") or str(home.site)
 
 
 def build_site(state: StackState) -> Built:
     """Make what is stale of the site, as the analyst."""
     from sqlalchemy.engine import make_url
 
+    from lakehouse.cli.context import settings
     from lakehouse.contract import Project
-    from lakehouse.home.homes import open_engine
+    from lakehouse.home.homes import open_engine, s3_access
     from lakehouse.site.build import build
     from lakehouse.stack.laptop import server_of
 
+    place = _place(Target.site)
     dsn = os.environ.get("LAKEHOUSE_ANALYST_DSN") or server_of(state).analyst_dsn
     engine = open_engine(make_url(dsn), "lakehouse-site")
     try:
-        return build(site_folder(), Project.load(), engine)
+        return build(
+            place, Project.load(), engine, s3_access(settings()) if place.startswith("s3://") else None
+        )
     finally:
         engine.dispose()
 

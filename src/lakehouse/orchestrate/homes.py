@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,12 +60,6 @@ def s3_access() -> S3Access:
         secret_key=store.aws_secret_access_key or "",
         region=store.region_name or "us-east-1",
     )
-
-
-def home() -> Path | None:
-    """The folder of what belongs to this installation and is no data; None where there is none."""
-    configured = os.environ.get("LAKEHOUSE_HOME")
-    return Path(configured) if configured else None
 
 
 @contextmanager

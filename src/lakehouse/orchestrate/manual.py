@@ -174,8 +174,8 @@ def catch_up_page(source: str, owner: str, wait_hours: float) -> str:
 SITE_PAGE = """\
 ## Lakehouse · site
 
-**What it does.** Builds the pages that say whether the data is good, what there is and where it comes from, into the
-folder `site` of `LAKEHOUSE_HOME`. Every two minutes it looks whether the ledger, the contracts or the documents have
+**What it does.** Builds the pages that say whether the data is good, what there is and where it comes from, into
+`LAKEHOUSE_SITE`. Every two minutes it looks whether the ledger, the contracts or the documents have
 changed, and is skipped when they have not. It reads the warehouse as the analyst: closed columns cannot reach a page.
 
 **Impact of failure.** Pages stay as they were. No layer waits for this DAG, and no data is held back.

@@ -15,7 +15,7 @@ from airflow.sdk import DAG, BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from lakehouse.orchestrate import manual
-from lakehouse.orchestrate.homes import ANALYST_CONNECTION, home, open_warehouse
+from lakehouse.orchestrate.homes import ANALYST_CONNECTION, open_warehouse, s3_access, site
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def build() -> dict[str, Any]:
     Returns how many pages were written and kept.
 
     Raises:
-        AirflowSkipException: nothing has changed, or there is no folder for a site, or nobody to read as.
+        AirflowSkipException: nothing has changed, or there is no place for a site, or nobody to read as.
         LakehouseError: some pages could not be made; all others were.
     """
     from lakehouse.contract import Project
@@ -61,9 +61,9 @@ def build() -> dict[str, Any]:
     from lakehouse.site.build import build as build_pages
     from lakehouse.site.build import is_current
 
-    root = home()
-    if root is None:
-        raise AirflowSkipException("LAKEHOUSE_HOME is not set: there is no folder for the site.")
+    place = site()
+    if not place:
+        raise AirflowSkipException("LAKEHOUSE_SITE is not set: there is no place for the site.")
     try:
         BaseHook.get_connection(ANALYST_CONNECTION)
     except AirflowNotFoundException as error:
@@ -76,9 +76,10 @@ def build() -> dict[str, Any]:
             prepared = warehouse.is_prepared(conn)
         if not prepared:
             raise AirflowSkipException("The warehouse has no ledger yet.")
-        if is_current(root / "site", project, engine):
+        access = s3_access() if place.startswith("s3://") else None
+        if is_current(place, project, engine, access):
             raise AirflowSkipException("Nothing has been published or blocked since the last build.")
-        built = build_pages(root / "site", project, engine)
+        built = build_pages(place, project, engine, access)
     log.info("%d pages written, %d kept, in %.1f s", len(built.written), len(built.kept), built.seconds)
     if built.failed:
         raise LakehouseError(

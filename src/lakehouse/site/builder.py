@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,11 +13,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lakehouse.home.pages import Pages
 from lakehouse.site import words
 
 _log = logging.getLogger(__name__)
 _ROOM = Path(__file__).parent
-_MANIFEST = ".manifest.json"
+_MANIFEST = "manifest.json"
 _ASSETS = (".css", ".js", ".svg")
 
 NAVIGATION = (
@@ -51,21 +49,34 @@ class Page:
 
 @dataclass
 class Builder:
-    """One build of the site in ``folder``. ``failed`` maps pages, or groups of pages, to why they were not made."""
+    """One build of the site at ``pages``. ``failed`` maps pages, or groups of pages, to why they were not made.
 
-    folder: Path
+    ``beside`` holds links, with their words, to what is served next to the site. Nothing is written before the end.
+    """
+
+    pages: Pages
+    beside: tuple[tuple[str, str], ...] = ()
     written: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    _made: dict[str, bytes] = field(default_factory=dict)
 
     @cached_property
     def manifest(self) -> dict[str, str]:
         """Page → digest of what it was made from."""
+        page = self.pages.read(_MANIFEST)
         try:
-            found = json.loads((self.folder / _MANIFEST).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            found = json.loads(page.data) if page else {}
+        except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def _there(self) -> frozenset[str]:
+        return frozenset(self.pages.names())
+
+    def _is_right(self, path: str, digest: str) -> bool:
+        return self.manifest.get(path) == digest and path in self._there
 
     @cached_property
     def _environment(self) -> Environment:
@@ -91,62 +102,51 @@ class Builder:
 
     def add(self, page: Page) -> None:
         """Make a page unless it is there and still right."""
-        digest = _digest((page.template, page.section, self.extras, page.depends), code_digest())
-        if self.manifest.get(page.path) == digest and (self.folder / page.path).exists():
+        digest = _digest((page.template, page.section, self.beside, page.depends), code_digest())
+        if self._is_right(page.path, digest):
             self.kept.append(page.path)
             return
         before = len(self.failed)
-        self.attempt(page.path, lambda: self._write(page, page.fill()))
+        self.attempt(page.path, lambda: self._render(page, page.fill()))
         if len(self.failed) == before:
             self.manifest[page.path] = digest
             self.written.append(page.path)
-        else:
-            self.manifest.pop(page.path, None)
-            if not (self.folder / page.path).exists():
-                self._write(Page(page.path, "failed.html", page.section, None, dict), {})
+            return
+        self.manifest.pop(page.path, None)
+        if page.path not in self._there:
+            self._render(Page(page.path, "failed.html", page.section, None, dict), {})
 
-    @cached_property
-    def extras(self) -> tuple[tuple[str, str], ...]:
-        """Links to what lies beside the site."""
-        docs = self.folder.parent / "data-docs" / "index.html"
-        return (("../data-docs/index.html", "Data Docs"),) if docs.exists() else ()
-
-    def _write(self, page: Page, values: Mapping[str, Any]) -> None:
+    def _render(self, page: Page, values: Mapping[str, Any]) -> None:
         up = "../" * page.path.count("/")
-        template = self._environment.get_template(page.template)
-        shown = template.render(
-            up=up, page=page.path, section=page.section, navigation=NAVIGATION, extras=self.extras, **values
+        shown = self._environment.get_template(page.template).render(
+            up=up, page=page.path, section=page.section, navigation=NAVIGATION, beside=self.beside, **values
         )
-        put(self.folder / page.path, shown)
+        self._made[page.path] = shown.encode()
 
-    def add_text(self, path: str, content: str) -> None:
+    def add_file(self, path: str, content: bytes) -> None:
         """A file that is not a page."""
-        digest = _digest(content, "")
-        if self.manifest.get(path) != digest or not (self.folder / path).exists():
-            put(self.folder / path, content)
+        digest = hashlib.sha256(content).hexdigest()
+        if not self._is_right(path, digest):
+            self._made[path] = content
             self.manifest[path] = digest
 
     def add_assets(self) -> None:
         """Scripts and styles."""
         for folder in ("static", "vendor"):
             for source in sorted(p for p in (_ROOM / folder).iterdir() if p.suffix in _ASSETS):
-                path = f"assets/{source.name}"
-                stamp = f"{source.stat().st_size}-{code_digest()}"
-                if self.manifest.get(path) == stamp and (self.folder / path).exists():
-                    continue
-                (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, self.folder / path)
-                self.manifest[path] = stamp
+                self.add_file(f"assets/{source.name}", source.read_bytes())
 
     def finish(self, mark: str) -> None:
-        """Remove pages that nobody asked for any more; remember what was made, and ``mark`` for the next build."""
-        made = {*self.written, *self.kept, *self.failed}
+        """Write what was made, remove pages that nobody asked for any more, remember ``mark`` for the next build."""
+        self.pages.write(self._made)
+        asked = {*self.written, *self.kept, *self.failed}
         if not self.failed:
-            for path in [p for p in self.manifest if p.endswith(".html") and p not in made]:
-                (self.folder / path).unlink(missing_ok=True)
+            gone = [p for p in self.manifest if p.endswith(".html") and p not in asked]
+            self.pages.remove(gone)
+            for path in gone:
                 del self.manifest[path]
         self.manifest[""] = mark if not self.failed else ""
-        put(self.folder / _MANIFEST, json.dumps(self.manifest, indent=0, sort_keys=True))
+        self.pages.write({_MANIFEST: json.dumps(self.manifest, indent=0, sort_keys=True).encode()})
 
 
 @cache
@@ -159,20 +159,3 @@ def code_digest() -> str:
 
 def _digest(content: object, more: str) -> str:
     return hashlib.sha256((json.dumps(content, default=str, sort_keys=True) + more).encode()).hexdigest()
-
-
-def put(path: Path, text: str) -> None:
-    """Write a file as a whole: whoever reads it meanwhile sees the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Wait until nobody else builds the site."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -91,6 +91,12 @@ class Catalogue:
         """The page of a table of a layer; none for what is audited beside tables."""
         return self.page(f"{SCHEMAS.get(layer, layer)}.{table}")
 
+    def owner(self, layer: str, table: str) -> str:
+        """The team to ask about a table; empty when nobody is named."""
+        schema = "ods" if layer == "bronze" else SCHEMAS.get(layer, layer)
+        found = self.tables.get(f"{schema}.{table}")
+        return found.contract.owner if found else ""
+
     def search_index(self) -> list[list[str]]:
         """(name, kind, what it is, page) of every table, column and rule."""
         return [entry for table in self.tables.values() for entry in _entries(table)]

@@ -131,7 +131,7 @@ class _Asked:
             for (s, k), runs in self._by_day.items()
         ]
         values = {"days": sorted(days, key=lambda d: str(d["key"]), reverse=True), "broken": self._broken}
-        extra = {"catalogue": self._catalogue, "beside": BESIDE}
+        extra = {"catalogue": self._catalogue, "audited": BESIDE}
         yield Page("quality.html", "quality.html", "quality.html", values, lambda: {**values, **extra})
         for (source, key), runs in self._by_day.items():
 
