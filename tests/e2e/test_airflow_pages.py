@@ -170,7 +170,7 @@ def test_both_are_in_the_menu(orchestra: Orchestra) -> None:
 def test_pages_on_s3_are_served_too(orchestra: Orchestra, token: str) -> None:
     """As in production: an API server that knows nothing but the prefix and its own connection to the store."""
     homes = orchestra.lakehouse.homes
-    place, port = f"s3://{homes.bucket}/pages-of-a-test", any_free_port()
+    place, port = f"s3://{homes.bucket}/data-docs/of-a-test", any_free_port()
     open_pages(place, homes.s3).write({"index.html": b"on S3", "a/b.css": b"b{}"})
     environment = os.environ | laptop.own_environment(orchestra.home, orchestra.state)
     environment |= {"LAKEHOUSE_DATA_DOCS": place, "AIRFLOW__API__PORT": str(port)}

@@ -51,7 +51,9 @@ def tables(told: dict[str, Any], layer: str) -> dict[str, dict[str, Any]]:
 def land_events(orchestra: Orchestra, folder: Path, days: list[str]) -> None:
     house = orchestra.lakehouse
     files = write_days(folder, [date.fromisoformat(day) for day in days])
-    assert [r.partition_key for r in land(house.homes, house.project, "avazu", files)] == days
+    assert [
+        r.partition_key for r in land(house.landing or house.homes, house.project, "avazu", files)
+    ] == days
 
 
 def test_three_days_in_one_run_are_followed_to_gold_and_summed_up(

@@ -107,6 +107,8 @@ def test_text_has_all_of_it() -> None:
     text = "\n".join(lines(REPORT))
     assert headline(REPORT) in text
     assert headline(PASSED) == "olist gold 2018-03-02: passed; every rule holds, 10 checked"
+    some = replace(PASSED, verdict="warned", tables=(replace(GOLD, quarantined=1),))
+    assert headline(some) == "olist gold 2018-03-02: warned; 1 row refused, 10 checked"
     for part in (
         "2 hard rules broken, 1 soft rule broken",
         "first lines 2, 3, 4",

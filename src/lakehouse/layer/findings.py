@@ -141,15 +141,15 @@ def make_report(
         for expectation, result in zip(subject.expectations, results, strict=True):
             if not result.success:
                 broken += _broken(conn, session, run.layer, subject, expectation, result, refused)
-    verdict: Verdict = "warned" if broken else "passed"
-    if any(b.severity == "hard" for b in broken):
-        verdict = "blocked"
     named = {b.table.partition(".")[0] for b in broken if b.severity == "hard"}
     named |= {table for b in broken for table in b.follows_from}
     causes = sorted(
         (r for p in publishes if p.has_refused for r in _refusals(conn, refused.contracts[p.table], p)),
         key=lambda r: (r.table not in named, -r.rows),
     )
+    verdict: Verdict = "warned" if broken or causes else "passed"
+    if any(b.severity == "hard" for b in broken):
+        verdict = "blocked"
     report = Report(
         source=run.source,
         layer=run.layer,
@@ -159,7 +159,7 @@ def make_report(
         rules=sum(len(results) for _, results in audited),
         refused=tuple(causes),
         broken=tuple(broken),
-        tables=tuple(_rows(conn, run.run_id, broken, verdict)),
+        tables=tuple(_rows(conn, run.run_id, causes, broken, verdict)),
     )
     return bounded(replace(report, look=tuple(_look(report))))
 
@@ -271,11 +271,14 @@ def _shapes(conn: Connection, column: Column, publish: Publish, reason: str) -> 
     return tuple(conn.execute(query, {"raw": column.raw_name, "reason": reason}).scalars())
 
 
-def _rows(conn: Connection, run_id: int, broken: Iterable[Broken], verdict: Verdict) -> Iterator[TableRows]:
+def _rows(
+    conn: Connection, run_id: int, refused: Iterable[Refusal], broken: Iterable[Broken], verdict: Verdict
+) -> Iterator[TableRows]:
     """What became of each table's rows; tables that are fine wait for the others when the run is blocked."""
     fine = "held back" if verdict == "blocked" else "passed"
-    own: dict[str, str] = {}
-    for severity, word in (("soft", fine if verdict == "blocked" else "warned"), ("hard", "blocked")):
+    worth_a_word = fine if verdict == "blocked" else "warned"
+    own = {r.table: worth_a_word for r in refused}
+    for severity, word in (("soft", worth_a_word), ("hard", "blocked")):
         own |= {b.table.partition(".")[0]: word for b in broken if b.severity == severity}
     for table, *counts in conn.execute(text(_ROWS), {"r": run_id}):
         yield TableRows(table, own.get(table, fine), *counts)

@@ -242,6 +242,9 @@ def headline(report: Report) -> str:
     counts = [
         f"{n} {kind} rule{'s' * (n != 1)} broken" for n, kind in ((broken, "hard"), (soft, "soft")) if n
     ]
+    kept_out = sum(t.quarantined for t in report.tables)
+    if kept_out:
+        counts.append(f"{_rows(kept_out)} refused")
     what = ", ".join(counts) or "every rule holds"
     return f"{report.label}: {report.verdict}; {what}, {report.rules} checked"
 
