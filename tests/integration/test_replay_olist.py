@@ -93,7 +93,7 @@ def test_the_command_lands_and_continues(alone: Lakehouse, tmp_path: Path) -> No
         (["avazu"], "is not replayed"),
         (["nothing"], "nothing"),
         (["olist", "--from", "yesterday"], "is not a date"),
-        (["olist", "--from", "2030-01-01"], "nothing to replay"),
+        (["olist", "--from", "2030-01-01", "--land-only"], "nothing to replay"),
     ],
 )
 def test_what_cannot_be_replayed_is_told(

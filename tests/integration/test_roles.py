@@ -22,7 +22,9 @@ pytestmark = pytest.mark.servers
 
 #: Each of them writes, or lets others write.
 _CHANGES = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN")
-_OPEN_IN_OPS = {"batch", "run", "publish", "accounted", "last_publish", "open_partition", "quality_result"}
+_OPEN_IN_OPS = {
+    "accounted", "batch", "last_publish", "open_partition", "publish", "quality_result", "refused", "run"
+}  # fmt: skip
 
 
 @contextmanager
