@@ -31,7 +31,7 @@ create table if not exists ops.publish (
     layer text not null,
     table_name text not null,
     partition_key date not null,
-    mode text not null check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full')),
+    mode text not null check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full', 'retire', 'compact')),
     status text not null default 'planned' check (status in ('planned', 'staged', 'published', 'closed')),
     is_current boolean not null default false,
     base_publish_id bigint references ops.publish (publish_id),
@@ -55,6 +55,11 @@ create index if not exists publish_run_idx on ops.publish (run_id, table_name);
 create unique index if not exists publish_current_idx on ops.publish (layer, table_name) where is_current;
 create index if not exists publish_published_idx on ops.publish (layer, table_name, publish_id) where status = 'published';
 comment on table ops.publish is 'One row per table and run: the attempt to publish it. Published rows carry its id in _publish_id.';
+-- Warehouses of before.
+alter table ops.publish drop constraint if exists publish_mode_check;
+alter table ops.publish add constraint publish_mode_check
+check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full', 'retire', 'compact'));
+comment on column ops.publish.mode is 'What is made of the table; retire and compact are maintenance: rows past their retention go, small files become one.';
 comment on column ops.publish.fingerprint is 'Silver and gold: of the query that makes the table. Bronze: the kind of the batch, as planned.';
 comment on column ops.publish.is_current is 'Readers see this state of the table.';
 comment on column ops.publish.base_publish_id is 'The state the difference was made to; publishing on another is refused.';
@@ -77,8 +82,11 @@ create table if not exists ops.batch (
     silver_publish_id bigint references ops.publish (publish_id),
     superseded_by uuid references ops.batch (batch_id),
     kind text not null check (kind in ('full', 'increment')),
-    allow_shrink boolean not null default false
+    allow_shrink boolean not null default false,
+    retired_at timestamptz
 );
+-- Warehouses of before.
+alter table ops.batch add column if not exists retired_at timestamptz;
 create index if not exists batch_table_idx on ops.batch (table_name, partition_key);
 create index if not exists batch_pending_idx on ops.batch (source, partition_key) where bronze_publish_id is not null and silver_publish_id is null and superseded_by is null;
 comment on table ops.batch is 'One row per file of a delivery that a run has seen. batch_id is a UUIDv5 of source, table, object key and content hash.';
@@ -86,6 +94,7 @@ comment on column ops.batch.bronze_publish_id is 'The publish that brought the b
 comment on column ops.batch.silver_publish_id is 'The publish that took the batch to silver; null while it is pending.';
 comment on column ops.batch.kind is 'full: complete, what it lacks is gone. increment: new and changed rows only. As the manifest said when bronze published the batch.';
 comment on column ops.batch.allow_shrink is 'Whoever landed it said that it may have far fewer rows than the batch it supersedes.';
+comment on column ops.batch.retired_at is 'Since then its rows are in neither RAW nor bronze: the retention of the contract has passed, and silver does not need them. Of events silver''s rows went with them.';
 comment on column ops.batch.superseded_by is 'The batch that replaced this one: the same key was delivered again with other bytes.';
 
 create table if not exists ops.accounted (

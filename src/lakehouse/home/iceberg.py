@@ -25,7 +25,7 @@ from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO, parquet_file_to_dat
 from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import CommitTableResponse, Table, TableProperties, Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.table.update.snapshot import ExpireSnapshots, _MergeAppendFiles
 from pyiceberg.utils.concurrent import ExecutorFactory
@@ -33,6 +33,8 @@ from sqlalchemy import Connection, update
 
 #: Snapshots that readers can travel back to. Older ones are expired by every publish, so metadata stays small.
 KEEP_SNAPSHOTS = 20
+#: In a snapshot's summary: the publish that it belongs to.
+PUBLISH_ID = "lakehouse.publish-id"
 
 TABLE_PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
@@ -252,9 +254,34 @@ def move_pointer(conn: Connection, catalog_name: str, commit: Commit) -> bool:
 
 def _expire(transaction: Transaction) -> None:
     snapshots = sorted(transaction.table_metadata.snapshots, key=lambda s: s.sequence_number or 0)
-    old = [s.snapshot_id for s in snapshots[:-KEEP_SNAPSHOTS]]
+    old = _unnamed(transaction.table_metadata, snapshots[:-KEEP_SNAPSHOTS])
     if old:
         ExpireSnapshots(transaction).by_ids(old).commit()
+
+
+def _unnamed(metadata: TableMetadata, snapshots: Iterable[Snapshot]) -> list[int]:
+    """The snapshots that no branch or tag names: the others cannot be expired."""
+    named = {ref.snapshot_id for ref in metadata.refs.values()}
+    return [s.snapshot_id for s in snapshots if s.snapshot_id not in named]
+
+
+def snapshots_before(table: Table, publish_id: int) -> list[int]:
+    """The snapshots older than the one that shows a state of a table; not those that a branch or tag names."""
+    newest_first = sorted(table.snapshots(), key=lambda s: s.sequence_number or 0, reverse=True)
+    shown = next((n for n, s in enumerate(newest_first) if published_by(s) <= publish_id), len(newest_first))
+    return _unnamed(table.metadata, newest_first[shown + 1 :])
+
+
+def published_by(snapshot: Snapshot) -> int:
+    """The publish that a snapshot belongs to; 0 when it is none's."""
+    return int((snapshot.summary and snapshot.summary[PUBLISH_ID]) or 0)
+
+
+def drop_snapshots(table: Table, snapshots: list[int]) -> list[str]:
+    """Let snapshots expire; returns the object of metadata that this replaced."""
+    with table.transaction() as transaction:
+        ExpireSnapshots(transaction).by_ids(snapshots).commit()
+    return [entry.metadata_file for entry in table.metadata.metadata_log[-1:]]
 
 
 def ensure_table(

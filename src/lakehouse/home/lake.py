@@ -32,8 +32,8 @@ Kind = Literal["changed", "carried", "result", "unit", "metadata", "masked"]
 
 #: Greater than the number of any publish.
 _NEWEST = 2**62
-#: Deleted in one request and one transaction.
-_SWEPT = 500
+#: Deleted in one request.
+_DELETED = 500
 _FETCHES = 4
 #: Tables whose commits are written at a time; most of it is waiting for the store.
 _COMMITS = 4
@@ -78,19 +78,43 @@ def prepare(homes: Homes, conn: Connection, project: Project) -> None:
     catalog.create_tables()
     for namespace in LAYERS:
         catalog.create_namespace_if_not_exists(namespace)
-    delete_objects(homes, conn.execute(text(_HALF_PREPARED)).scalars().all())
+    forget_half_prepared(homes, conn)
     for identifier, schema in table_schemas(project).items():
         layer, table = identifier.split(".")
-        noted: list[str] = []
-
-        def note(uri: str, layer: str = layer, table: str = table, noted: list[str] = noted) -> None:
-            noted.append(uri)
-            announce(homes, layer=layer, table=table, publish_id=0, kind="metadata", uri=uri)
-
-        catalog.announce_with(note)
-        before = ensure_table(catalog, identifier, _location(homes, layer, table), schema)
-        conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
+        with changing_metadata(homes, conn, catalog, layer, table) as before:
+            before.extend(ensure_table(catalog, identifier, _location(homes, layer, table), schema))
     _prepare_masked(homes, conn, catalog, project)
+
+
+def forget_half_prepared(homes: Homes, conn: Connection) -> int:
+    """Delete the metadata that a killed change of no publish has left; returns how many objects.
+
+    The caller holds the lock on the warehouse's tables, as whoever left it did.
+    """
+    left = conn.execute(text(_HALF_PREPARED)).scalars().all()
+    delete_objects(homes, left)
+    return len(left)
+
+
+@contextmanager
+def changing_metadata(
+    homes: Homes, conn: Connection, catalog: LakeCatalog, layer: str, table: str
+) -> Iterator[list[str]]:
+    """Register the metadata that changes of a table write which belong to no publish; its number is 0.
+
+    Yields a list, to be filled with the objects of metadata that are replaced. The caller holds the lock on the
+    warehouse's tables.
+    """
+    noted: list[str] = []
+    before: list[str] = []
+
+    def note(uri: str) -> None:
+        noted.append(uri)
+        announce(homes, layer=layer, table=table, publish_id=0, kind="metadata", uri=uri)
+
+    catalog.announce_with(note)
+    yield before
+    conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
 
 
 def _prepare_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, project: Project) -> None:
@@ -106,23 +130,11 @@ def _prepare_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, projec
             _forget_masked(homes, catalog, table)
             there.remove(table)
     for table, (layer, schema, personal) in wanted.items():
-        noted: list[str] = []
-
-        def note(uri: str, layer: str = layer, table: str = table, noted: list[str] = noted) -> None:
-            noted.append(uri)
-            announce(homes, layer=layer, table=table, publish_id=0, kind="metadata", uri=uri)
-
-        catalog.announce_with(note)
-        before = ensure_table(
-            catalog,
-            f"{masked.NAMESPACE}.{table}",
-            masked.location(homes, table),
-            schema,
-            masked.properties(personal),
-        )
-        if table not in there:
-            before += _mask_what_is_there(homes, conn, catalog, layer, table, personal)
-        conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
+        with changing_metadata(homes, conn, catalog, layer, table) as before:
+            identifier, kept = f"{masked.NAMESPACE}.{table}", masked.properties(personal)
+            before.extend(ensure_table(catalog, identifier, masked.location(homes, table), schema, kept))
+            if table not in there:
+                before.extend(_mask_what_is_there(homes, conn, catalog, layer, table, personal))
 
 
 def _forget_masked(homes: Homes, catalog: LakeCatalog, table: str) -> None:
@@ -336,6 +348,26 @@ class Prepared:
     commit: Commit | None
 
 
+def publish_alone(homes: Homes, conn: Connection, wanted: Replacement) -> Commit | None:
+    """Write and publish a table's commit in one transaction, which holds the locks of its layer and of all tables.
+
+    For what needs no gate: files that go, or are put together. A transaction that does not end leaves metadata of no
+    publish, for :func:`forget_half_prepared`.
+    """
+    noted: list[str] = []
+
+    def note(uri: str) -> None:
+        noted.append(uri)
+        announce(homes, layer=wanted.layer, table=wanted.table, publish_id=0, kind="metadata", uri=uri)
+
+    catalog = homes.catalog(conn, writes_only=True)
+    catalog.announce_with(note)
+    prepared = _prepare(homes, catalog, conn, wanted)
+    adopted = text("update ops.lake_file set publish_id = :p where uri = any(:u)")
+    conn.execute(adopted, {"p": wanted.publish_id, "u": noted})
+    return publish_files(homes, conn, wanted, [prepared])
+
+
 def prepare_publish(homes: Homes, replacements: Sequence[Replacement]) -> list[Prepared]:
     """Write the Iceberg commits of some publishes, several tables at a time. Nobody sees them yet.
 
@@ -362,7 +394,7 @@ def _commits_of(homes: Homes, conn: Connection | None, wanted: Iterable[Replacem
 
 def _prepare(homes: Homes, catalog: LakeCatalog, conn: Connection | None, wanted: Replacement) -> Prepared:
     """Write one Iceberg commit."""
-    from lakehouse.home.iceberg import prepare_commit
+    from lakehouse.home.iceberg import PUBLISH_ID, prepare_commit
 
     with nullcontext(conn) if conn is not None else homes.engine.connect() as reading:
         add = list(staged_files(reading, wanted.publish_id, "changed", "carried"))
@@ -373,7 +405,7 @@ def _prepare(homes: Homes, catalog: LakeCatalog, conn: Connection | None, wanted
         added_by = text("select uri, sequence_number from ops.lake_file where uri = any(:u)")
         drop: dict[str, int] = dict(reading.execute(added_by, {"u": replaced}).all())
     properties = {
-        "lakehouse.publish-id": str(wanted.publish_id),
+        PUBLISH_ID: str(wanted.publish_id),
         "lakehouse.partition-key": wanted.partition_key,
     }
     commit = prepare_commit(catalog, wanted.identifier, add=add, drop=drop, properties=properties)
@@ -437,73 +469,10 @@ def publish_files(
     return done.commit
 
 
-#: What nobody reads any more: staged by an attempt that is over, or replaced so long ago that no snapshot shows it,
-#: no open run has it pinned, and the next run of gold will not compare with it.
-_GARBAGE = """
-with pinning as (
-    select r.run_id, true as is_open from ops.run as r where r.status in ('planned', 'audited')
-    union all
-    select seen.run_id, false as is_open
-    from (
-        select distinct p.source from ops.publish as p
-        where p.layer = :layer and p.table_name = any(:tables) and p.is_current
-    ) as s
-    cross join lateral (
-        select r.run_id from ops.run as r
-        where r.source = s.source and r.layer = 'gold' and r.status = 'published'
-        order by r.run_id desc limit 1
-    ) as seen
-),
-pinned as (
-    select
-        t.table_name,
-        min(case when g.is_open then least(t.publish_id, nullif(t.since_publish_id, 0)) else t.publish_id end) as oldest
-    from ops.pinned_table as t
-    inner join pinning as g on t.run_id = g.run_id
-    where t.layer = :layer
-    group by t.table_name
-)
-select f.uri from ops.lake_file as f
-left join ops.publish as p on p.publish_id = f.publish_id
-where f.status = 'staged' and (p.status = 'closed' or p.status = 'published')
-union all
-select f.uri from ops.lake_file as f
-left join pinned on f.table_name = pinned.table_name
-where
-    f.status = 'replaced' and f.layer = :layer and f.table_name = any(:tables)
-    and f.replaced_by <= (
-        select p.publish_id from ops.publish as p
-        where p.layer = f.layer and p.table_name = f.table_name and p.status = 'published'
-        order by p.publish_id desc offset :keep limit 1
-    )
-    and coalesce(f.replaced_by <= pinned.oldest, true)
-limit :swept
-"""
-
-
-def sweep(homes: Homes, layer: str, tables: Sequence[str]) -> int:
-    """Delete the objects of ended attempts, and those that only expired snapshots of these tables name.
-
-    Returns how many were deleted.
-    """
-    from lakehouse.home.iceberg import KEEP_SNAPSHOTS
-
-    with homes.engine.begin() as conn:
-        limits = {"layer": layer, "tables": list(tables), "keep": KEEP_SNAPSHOTS, "swept": _SWEPT}
-        garbage = list(conn.execute(text(_GARBAGE), limits).scalars())
-        # What a task that was given up still holds is left for later.
-        free = text("select uri from ops.lake_file where uri = any(:u) for update skip locked")
-        uris = list(conn.execute(free, {"u": garbage}).scalars())
-        if uris:
-            delete_objects(homes, uris)
-            conn.execute(text("delete from ops.lake_file where uri = any(:u)"), {"u": uris})
-    return len(uris)
-
-
 def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
     """Remove objects; those that are gone already do not matter."""
     client = homes.s3_client()
-    for some in _batched([uri.removeprefix("s3://").partition("/") for uri in uris], _SWEPT):
+    for some in _batched([uri.removeprefix("s3://").partition("/") for uri in uris], _DELETED):
         keys: list[Any] = [{"Key": key} for _, _, key in some]
         client.delete_objects(Bucket=some[0][0], Delete={"Objects": keys, "Quiet": True})
 

@@ -181,6 +181,16 @@ def attach(conn: Connection, staged: str, parent: str, partition: str, bound: st
     )
 
 
+def detach(conn: Connection, parent: str, partition: str) -> int:
+    """Take a partition out of a table and drop it; returns how many rows it had, 0 when there is none of the name."""
+    relation = f"{parent.partition('.')[0]}.{partition}"
+    if conn.exec_driver_sql(f"select to_regclass('{relation}')").scalar() is None:
+        return 0
+    rows = int(conn.exec_driver_sql(f"select count(*) from {relation}").scalar_one())
+    run_script(conn, f"alter table {parent} detach partition {relation};drop table {relation};")
+    return rows
+
+
 def merge(
     conn: Connection, staged: str, table: str, key: Sequence[str], columns: Sequence[str]
 ) -> dict[str, int]:

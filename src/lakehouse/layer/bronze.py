@@ -6,9 +6,10 @@ row is written twice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -25,17 +26,21 @@ from lakehouse.landing.manifest import read_manifest
 from lakehouse.landing.stream import Digest
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
-from lakehouse.layer.place import attach_rows
+from lakehouse.layer.place import attach_rows, batch_partition
 from lakehouse.layer.stage import Stage, tee
 from lakehouse.layer.steps import Ask, LayerSteps, Plan, Superseding, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, raw_subject
 
-#: Batches that a plan has seen: whether each is in bronze, whether it is the current one of its key, its kind.
+log = logging.getLogger(__name__)
+
+_RETIRED = "its rows were retired, as the contract's retention has passed; this is not taken up again"
+#: Batches that a plan has seen: whether each is in bronze, whether it is the current one of its key, its kind, when it
+#: landed, and when it was retired.
 _KNOWN = """
 select
-    batch_id::text, bronze_publish_id is not null,
-    bronze_publish_id is not null and superseded_by is null, kind
+    batch_id::text, bronze_publish_id is not null and retired_at is null,
+    bronze_publish_id is not null and superseded_by is null, kind, landed_at, retired_at
 from ops.batch where batch_id = any(cast(:b as uuid[]))
 """
 #: What a manifest says of a batch; the kind of one that is served changes by a publish only.
@@ -48,6 +53,10 @@ insert into ops.batch as b (
 )
 on conflict (batch_id) do update set
     allow_shrink = excluded.allow_shrink,
+    -- What had been superseded and retired, and comes back, has come anew.
+    landed_at = case
+        when b.retired_at is not null and b.superseded_by is not null then excluded.landed_at else b.landed_at
+    end,
     kind = case
         when b.bronze_publish_id is not null and b.superseded_by is null then b.kind else excluded.kind
     end
@@ -63,7 +72,8 @@ where a.publish_id = :p
 #: The batch is the current one of its key; silver has to take it up (again).
 _CURRENT = """
 update ops.batch set
-    superseded_by = null, silver_publish_id = null, bronze_publish_id = coalesce(bronze_publish_id, :p),
+    superseded_by = null, silver_publish_id = null, retired_at = null,
+    bronze_publish_id = case when retired_at is null then coalesce(bronze_publish_id, :p) else :p end,
     kind = coalesce(cast(:kind as text), kind)
 where batch_id = :b
 """
@@ -97,19 +107,22 @@ class Bronze(LayerSteps):
 
         Bytes that are in bronze, but were superseded, are of another kind now or are asked for again, are *revived*:
         looked at again and handed to silver once more. An empty batch is what a *withdrawn* delivery leaves. The kind
-        is pinned as the publish's fingerprint.
+        is pinned as the publish's fingerprint. What was retired stays away while its contract's retention says so.
 
         Raises:
             LakehouseError: there is no such delivery, it lacks a contract's file, or does not tell a file's kind.
         """
         batches = _delivered(homes, project, ask.source, ask.partition_key)
-        rows = conn.execute(text(_KNOWN), {"b": [b.batch_id for b in batches]})
-        known = {batch: (stored, kind if current else None) for batch, stored, current, kind in rows}
+        rows = conn.execute(text(_KNOWN), {"b": [b.batch_id for b in batches]}).all()
+        known = {batch: (stored, kind if current else None) for batch, stored, current, kind, *_ in rows}
+        retired = _stay_retired(project, batches, rows)
         conn.execute(text(_NOTED), [{"source": ask.source} | vars(b) for b in batches])
         wanted = []
         for b in batches:
             stored, served_kind = known.get(b.batch_id, (False, None))
-            if ask.means(b.table) and (served_kind != b.kind or ask.scope != "pending"):
+            if b.batch_id in retired:
+                log.info("%s: %s", b.source_key, _RETIRED)
+            elif ask.means(b.table) and (served_kind != b.kind or ask.scope != "pending"):
                 mode = "withdraw" if b.is_empty else "revive" if stored else "batch"
                 wanted.append(Wanted(b.table, mode, fingerprint=b.kind, batches=(b.batch_id,)))
         return Plan(tuple(wanted))
@@ -169,8 +182,8 @@ class Bronze(LayerSteps):
         if publish.placement == "none":
             return
         batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
-        name = f"{publish.table}__{batch.batch_id.replace('-', '')[:12]}"
         target = Target.of(work.project, "bronze", publish.table)
+        name = batch_partition(publish.table, batch.batch_id)
         attach_rows(conn, target, publish, name, f"for values in ({literal(batch.batch_id)})")
 
     def settle(self, work: Work, conn: Connection, publish: Publish) -> None:
@@ -179,6 +192,17 @@ class Bronze(LayerSteps):
         names = {"p": publish.publish_id, "b": batch.batch_id, "t": batch.table, "k": batch.partition_key}
         conn.execute(text(_CURRENT), names | {"kind": publish.fingerprint})
         conn.execute(text(_SUPERSEDED), names)
+
+
+def _stay_retired(project: Project, batches: Sequence[Batch], known: Sequence[Any]) -> set[str]:
+    """The batches that were retired while they were the current ones of their key, and are still too old."""
+    tables = {b.batch_id: project.contracts[b.table] for b in batches}
+    found = set()
+    for batch, _stored, is_current, _kind, landed_at, retired_at in known:
+        days = tables[batch].retention_days
+        if retired_at and is_current and days and landed_at + timedelta(days=days) <= datetime.now(UTC):
+            found.add(batch)
+    return found
 
 
 def _delivered(homes: Homes, project: Project, source: str, partition_key: str) -> list[Batch]:

@@ -20,7 +20,7 @@ select b.table_name, b.batch_id::text, b.partition_key::text
 from ops.batch as b
 where
     b.source = :source and b.bronze_publish_id is not null and b.silver_publish_id is null
-    and b.superseded_by is null and b.partition_key <= cast(:key as date)
+    and b.superseded_by is null and b.retired_at is null and b.partition_key <= cast(:key as date)
     and (b.partition_key = cast(:key as date) or coalesce((
         select r.status from ops.run as r
         where r.source = b.source and r.layer = 'silver' and r.partition_key = b.partition_key
@@ -30,7 +30,9 @@ order by b.table_name, b.partition_key, b.batch_id
 """
 _CURRENT = """
 select batch_id::text, partition_key::text from ops.batch
-where table_name = :t and partition_key = :k and bronze_publish_id is not null and superseded_by is null
+where
+    table_name = :t and partition_key = :k and bronze_publish_id is not null and superseded_by is null
+    and retired_at is null
 """
 #: What silver took up for these dates and does not count any more: it was superseded or withdrawn.
 _GONE = """
@@ -42,10 +44,11 @@ where
 _NEWEST = """
 select max(partition_key)::text from ops.batch where table_name = :t and silver_publish_id is not null
 """
+#: What was retired says nothing any more that newer deliveries do not say; of events it is not served.
 _SERVED = """
 select batch_id::text, partition_key::text from ops.batch
 where
-    table_name = :t and silver_publish_id is not null and superseded_by is null
+    table_name = :t and silver_publish_id is not null and superseded_by is null and retired_at is null
     and (cast(:since as date) is null or partition_key >= cast(:since as date))
 """
 #: Batches that bronze served as another kind before: they have said something else of the keys that they lack.

@@ -6,7 +6,6 @@ can be repeated alone: after a crash, by a retry, or because somebody cleared on
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -14,7 +13,7 @@ from sqlalchemy import Connection, text
 from lakehouse.contract import Project
 from lakehouse.contract.model import Layer
 from lakehouse.errors import StaleStage
-from lakehouse.home import lake, warehouse
+from lakehouse.home import expiry, lake, warehouse
 from lakehouse.home.homes import Homes
 from lakehouse.layer.audit import audit, check_files
 from lakehouse.layer.bronze import Bronze
@@ -35,9 +34,9 @@ from lakehouse.layer.ledger import (
     publishes,
     start_run,
 )
+from lakehouse.layer.place import replacements
 from lakehouse.layer.silver import Silver
 from lakehouse.layer.steps import Ask, LayerSteps, Scope, Work
-from lakehouse.layer.target import Target
 
 #: The one place that tells the layers apart.
 LAYER_STEPS: dict[Layer, LayerSteps] = {"bronze": Bronze(), "silver": Silver(), "gold": Gold()}
@@ -187,7 +186,7 @@ def publish(homes: Homes, project: Project, source: str, layer: Layer, partition
                 end_run(conn, run, "overtaken")
             raise
         tasks = project.stage_order(source, layer)
-        lake.sweep(homes, layer, [table for task in tasks for table in project.staged_with(task)])
+        expiry.sweep(homes, layer, [table for task in tasks for table in project.staged_with(task)])
     with homes.engine.connect() as conn:
         return event(conn, source, layer, partition_key, run)
 
@@ -201,18 +200,7 @@ def _prepare(work: Work) -> list[lake.Prepared]:
     with work.homes.engine.connect() as conn:
         mine = _publishable(work, conn)
         check_files(work.homes, conn, mine)
-    return lake.prepare_publish(work.homes, [r for one in mine for r in _replacements(work, one)])
-
-
-def _replacements(work: Work, one: Publish) -> list[lake.Replacement]:
-    """What happens to the table in the lake and, when it has personal columns, to its masked copy."""
-    whole = lake.Replacement(
-        one.layer, one.table, one.publish_id, one.partition_key, tuple(one.replaced_files)
-    )
-    if one.layer == "bronze":  # text as landed: nobody but the pipeline reads it
-        return [whole]
-    personal = Target.of(work.project, one.layer, one.table).contract.personal
-    return [whole, replace(whole, personal=personal)] if personal else [whole]
+    return lake.prepare_publish(work.homes, [r for one in mine for r in replacements(work.project, one)])
 
 
 def _publishable(work: Work, conn: Connection) -> list[Publish]:
@@ -241,7 +229,9 @@ def _publish(work: Work, conn: Connection, prepared: list[lake.Prepared]) -> Non
     warehouse.lock(conn, run.source, run.layer)
     for one in _publishable(work, conn):
         steps.place(work, conn, one)
-        done, *_ = [lake.publish_files(work.homes, conn, r, prepared) for r in _replacements(work, one)]
+        done, *_ = [
+            lake.publish_files(work.homes, conn, r, prepared) for r in replacements(work.project, one)
+        ]
         mark_published(conn, one, done)
         steps.settle(work, conn, one)
     end_run(conn, run, "published")

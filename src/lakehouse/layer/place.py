@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import literal
+from lakehouse.contract import Project
 from lakehouse.errors import StaleStage
+from lakehouse.home import lake
 from lakehouse.home.rows import attach, merge
 from lakehouse.home.warehouse import run_script
 from lakehouse.layer.ledger import Publish
@@ -13,6 +17,27 @@ from lakehouse.layer.target import Target
 
 #: Planner statistics are renewed in the publish when at least so many rows changed.
 _ANALYZE_ROWS = 1000
+
+
+def replacements(project: Project, publish: Publish) -> list[lake.Replacement]:
+    """What happens to a published table in the lake and, when it has personal columns, to its masked copy."""
+    whole = lake.Replacement(
+        publish.layer, publish.table, publish.publish_id, publish.partition_key, tuple(publish.replaced_files)
+    )
+    if publish.layer == "bronze":  # text as landed: nobody but the pipeline reads it
+        return [whole]
+    personal = Target.of(project, publish.layer, publish.table).contract.personal
+    return [whole, replace(whole, personal=personal)] if personal else [whole]
+
+
+def batch_partition(table: str, batch_id: str) -> str:
+    """The partition of RAW that holds a batch, without its schema."""
+    return f"{table}__{batch_id.replace('-', '')[:12]}"
+
+
+def date_partition(table: str, partition_key: str) -> str:
+    """The partition of a table of events in ODS that holds a delivery's date, without its schema."""
+    return f"{table}_p{partition_key.replace('-', '')}"
 
 
 def place_rows(conn: Connection, target: Target, publish: Publish) -> None:
@@ -25,7 +50,7 @@ def place_rows(conn: Connection, target: Target, publish: Publish) -> None:
         return
     name, bound = f"{target.table}__data", "default"
     if target.has_dates:
-        name = f"{target.table}_p{publish.partition_key.replace('-', '')}"
+        name = date_partition(target.table, publish.partition_key)
         bound = f"for values in ({literal(publish.partition_key)})"
     if publish.placement == "attach":
         attach_rows(conn, target, publish, name, bound)
