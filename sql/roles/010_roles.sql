@@ -12,7 +12,7 @@ do $$
 declare
     wanted text;
 begin
-    foreach wanted in array array['lakehouse_loader', 'lakehouse_analyst', 'lakehouse_guard', 'airflow'] loop
+    foreach wanted in array array['lakehouse_loader', 'lakehouse_analyst', 'lakehouse_monitor', 'lakehouse_guard', 'airflow'] loop
         if not exists (select from pg_roles where rolname = wanted) then
             execute format('create role %I', wanted);
         end if;
@@ -36,13 +36,15 @@ create or replace function guard.restore() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     found record;
-    ours constant name[] := array['lakehouse_loader', 'lakehouse_analyst', 'lakehouse_guard', 'airflow'];
+    ours constant name[] := array['lakehouse_loader', 'lakehouse_analyst', 'lakehouse_monitor', 'lakehouse_guard', 'airflow'];
 begin
     -- The loader owns the warehouse, airflow its own database; nobody here is anybody else's superior.
     alter role lakehouse_loader login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
     connection limit -1 valid until 'infinity';
     alter role lakehouse_analyst login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
     connection limit 40 valid until 'infinity';
+    alter role lakehouse_monitor login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
+    connection limit 8 valid until 'infinity';
     alter role lakehouse_guard login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
     connection limit 3 valid until 'infinity';
     alter role airflow login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
@@ -75,6 +77,12 @@ begin
     alter role lakehouse_analyst set idle_in_transaction_session_timeout = '2min';
     alter role lakehouse_analyst set idle_session_timeout = '2h';
     alter role lakehouse_analyst set temp_file_limit = '4GB';
+    -- Monitoring looks at a few rows; when that takes long, it had better come again.
+    alter role lakehouse_monitor set statement_timeout = '30s';
+    alter role lakehouse_monitor set transaction_timeout = '1min';
+    alter role lakehouse_monitor set lock_timeout = '5s';
+    alter role lakehouse_monitor set idle_session_timeout = '10min';
+    alter role lakehouse_monitor set temp_file_limit = '256MB';
     -- Where the lake's catalog is, as far as the analyst may see it.
     alter role lakehouse_analyst set search_path = 'lake';
 end;
@@ -86,7 +94,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select a.rolname, a.rolpassword, s.setconfig
     from pg_authid as a
     left join pg_db_role_setting as s on a.oid = s.setrole and s.setdatabase = 0
-    where a.rolname in ('lakehouse_loader', 'lakehouse_analyst', 'lakehouse_guard', 'airflow')
+    where a.rolname in ('lakehouse_loader', 'lakehouse_analyst', 'lakehouse_monitor', 'lakehouse_guard', 'airflow')
     on conflict (role) do update set verifier = excluded.verifier, settings = excluded.settings;
 $$;
 

@@ -5,8 +5,8 @@ declare
     own constant text := current_database();
 begin
     execute format('revoke all on database %I from public', own);
-    execute format('revoke all on database %I from lakehouse_analyst', own);
-    execute format('grant connect on database %I to lakehouse_analyst', own);
+    execute format('revoke all on database %I from lakehouse_analyst, lakehouse_monitor', own);
+    execute format('grant connect on database %I to lakehouse_analyst, lakehouse_monitor', own);
     -- A publish takes advisory locks: whoever may take them could stop it. Large objects and messages are ways to
     -- write for those who may only read.
     for closed in

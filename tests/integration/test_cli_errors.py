@@ -28,6 +28,8 @@ COMMANDS = [
     "sql",
     "env",
     "logs",
+    "metrics",
+    "advise",
     "generate",
     "demo",
     "bench",

@@ -282,6 +282,7 @@ def test_roles_have_the_passwords_of_the_env_file(machine: Machine) -> None:
     for role, database in (
         ("loader", "lakehouse"),
         ("analyst", "lakehouse"),
+        ("monitor", "lakehouse"),
         ("guard", "postgres"),
         ("airflow", "airflow"),
     ):

@@ -25,6 +25,11 @@ _CHANGES = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "
 _OPEN_IN_OPS = {
     "accounted", "batch", "last_publish", "open_partition", "publish", "quality_result", "refused", "run"
 }  # fmt: skip
+#: Figures about the system: for monitoring and the analyst.
+_FIGURES = {
+    "measurement", "metric_delivery", "metric_growth", "metric_open", "metric_rows", "metric_rows_daily", "metric_rule",
+    "metric_run", "metric_session", "metric_size", "metric_step", "metric_table", "metric_workload",
+}  # fmt: skip
 
 
 @contextmanager
@@ -103,7 +108,7 @@ def test_the_analyst_is_refused(pg_server: PostgresServer, analyst: Connection, 
         ask(analyst, take)
 
 
-@pytest.mark.parametrize("role", [roles.LOADER, roles.ANALYST, roles.AIRFLOW, roles.GUARD])
+@pytest.mark.parametrize("role", [roles.LOADER, roles.ANALYST, roles.MONITOR, roles.AIRFLOW, roles.GUARD])
 def test_nobody_connects_to_a_database_of_others(
     pg_server: PostgresServer, loaded: Lakehouse, role: str
 ) -> None:
@@ -111,6 +116,7 @@ def test_nobody_connects_to_a_database_of_others(
     own = {
         roles.LOADER: {"warehouse"},
         roles.ANALYST: {"warehouse"},
+        roles.MONITOR: {"warehouse"},
         roles.AIRFLOW: {"airflow"},
         roles.GUARD: {"postgres"},
     }[role]
@@ -125,7 +131,7 @@ def test_nobody_connects_to_a_database_of_others(
 
 
 def test_no_login_role_is_anybodys_superior(superuser: Connection) -> None:
-    ours = f"('{roles.LOADER}', '{roles.ANALYST}', '{roles.GUARD}', '{roles.AIRFLOW}')"
+    ours = f"('{roles.LOADER}', '{roles.ANALYST}', '{roles.MONITOR}', '{roles.GUARD}', '{roles.AIRFLOW}')"
     assert ask(
         superuser,
         "select distinct rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolcanlogin "
@@ -155,9 +161,52 @@ def test_the_analyst_changes_nothing_in_any_schema_present_and_future(
     read = {(schema, table) for schema, table, *_, may_read in found if may_read}
     assert {schema for schema, _ in read} <= {"ods", "gold", "ops", "masked", "lake"}
     assert not {table for _, table in read if table == "of_tomorrow" or table.endswith("__data")}
-    assert {table for schema, table in read if schema == "ops"} == _OPEN_IN_OPS
+    assert {table for schema, table in read if schema == "ops"} == _OPEN_IN_OPS | _FIGURES
     creating = ask(analyst, "select nspname from pg_namespace where has_schema_privilege(oid, 'CREATE')")
     assert creating == []
+
+
+def test_monitoring_reads_figures_and_nothing_else_in_any_schema_present_and_future(
+    pg_server: PostgresServer, loaded: Lakehouse
+) -> None:
+    for schema in ("raw", "ods", "gold", "ops", "stage", "masked", "public"):
+        loaded.execute(f"create table {schema}.of_tomorrow (x int)")
+    with session(pg_server.dsn(roles.MONITOR, str(loaded.homes.engine.url.database))) as monitor:
+        found = ask(
+            monitor,
+            "select n.nspname, c.relname, "
+            + " or ".join(
+                f"has_table_privilege(c.oid, '{p}') or has_any_column_privilege(c.oid, '{p}')"
+                if p in ("INSERT", "UPDATE", "REFERENCES")
+                else f"has_table_privilege(c.oid, '{p}')"
+                for p in _CHANGES
+            )
+            + ", has_any_column_privilege(c.oid, 'SELECT') and has_schema_privilege(n.oid, 'USAGE') "
+            "from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace "
+            "where c.relkind in ('r', 'p', 'v', 'm', 'f') "
+            "and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')",
+        )
+        assert [(schema, table) for schema, table, changes, _ in found if changes] == []
+        assert {(s, t) for s, t, _, may_read in found if may_read} == {("ops", t) for t in _FIGURES}
+        callable_ = ask(
+            monitor,
+            "select p.oid::regprocedure::text from pg_proc as p inner join pg_namespace as n on n.oid = p.pronamespace "
+            "where n.nspname not in ('pg_catalog', 'information_schema') and has_schema_privilege(n.oid, 'USAGE') "
+            "and has_function_privilege(p.oid, 'EXECUTE')",
+        )
+        assert callable_ == [("ops.take_sample()",)]
+        for attempt in (
+            "select * from ods.olist_orders",
+            "select * from ops.run",
+            "insert into ops.measurement values ('x', now(), 1)",
+            "select pg_advisory_lock(1)",
+            "create temporary table mine (x int)",
+            "set temp_file_limit = -1",
+        ):
+            with pytest.raises(InsufficientPrivilege):
+                ask(monitor, attempt)
+        assert ask(monitor, "show statement_timeout") == [("30s",)]
+        ask(monitor, "select ops.take_sample()")
 
 
 def test_what_the_loader_makes_tomorrow_runs_for_nobody_else(loaded: Lakehouse, analyst: Connection) -> None:

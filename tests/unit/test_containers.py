@@ -140,7 +140,9 @@ def test_every_variable_given_to_a_container_is_one_that_is_read(filled: dict[st
     for name, service in OUR_IMAGES.items():
         given = filled[name].get("environment", {})
         foreign = {
-            each for each in given if each not in known and not each.startswith(("MINIO_", "AIRFLOW__"))
+            each
+            for each in given
+            if each not in known and not each.startswith(("MINIO_", "AIRFLOW__", "OTEL_"))
         }
         assert foreign == set(), name
         assert service["image"].startswith("lakehouse-lite/")
@@ -162,6 +164,7 @@ def test_only_what_needs_a_credential_is_given_it(filled: dict[str, Any]) -> Non
     # Airflow builds the site as the analyst.
     airflows = holders["LAKEHOUSE_PG_AIRFLOW_PASSWORD"]
     assert holders["LAKEHOUSE_PG_ANALYST_PASSWORD"] == airflows
+    assert holders["LAKEHOUSE_PG_MONITOR_PASSWORD"] == {"credentials", "database", "metrics"}
     assert holders["LAKEHOUSE_AIRFLOW_PASSWORD"] == {"credentials", "airflow-api-server", "airflow-pools"}
 
 
@@ -188,7 +191,7 @@ def test_a_service_is_confined(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_an_image_is_pinned(name: str) -> None:
     image = SERVICES[name]["image"]
-    assert re.search(r":\d+\.\d+", image), image
+    assert re.search(r":v?\d+\.\d+", image), image
     assert "latest" not in image
     if name not in OUR_IMAGES:
         assert re.search(r"@sha256:[0-9a-f]{64}$", image), image
@@ -218,6 +221,8 @@ def test_ports_are_published_on_the_chosen_address_only(filled: dict[str, Any]) 
         "postgres": ["127.0.0.1:5432:5432"],
         "minio": ["127.0.0.1:9000:9000"],
         "airflow-api-server": ["127.0.0.1:8080:8080"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
     }
     for service in SERVICES.values():
         assert all(port.startswith("${LAKEHOUSE_BIND:-127.0.0.1}:${") for port in service.get("ports", []))
@@ -232,7 +237,7 @@ def test_volumes_are_named_declared_used_and_owned_by_their_user(filled: dict[st
         for mount in service.get("volumes", []):
             volume, path = mount.split(":")
             used.setdefault(volume, set()).add(path)
-            if path != POSTGRES_VOLUME:
+            if name in OUR_IMAGES:
                 user = "minio" if name == "minio" else "lakehouse"
                 target = stage("minio" if name == "minio" else "airflow")
                 made = re.findall(
@@ -242,6 +247,14 @@ def test_volumes_are_named_declared_used_and_owned_by_their_user(filled: dict[st
                 assert f"--uid {service['user'].split(':')[0]} " in target
     assert used.keys() == compose.raw()["volumes"].keys()
     assert all(len(paths) == 1 for paths in used.values())
+
+
+def test_files_that_are_given_to_containers_exist() -> None:
+    given = compose.raw()["configs"]
+    used = {config["source"] for service in SERVICES.values() for config in service.get("configs", [])}
+    assert used == given.keys()
+    for config in given.values():
+        assert (ROOT / config["file"]).is_file()
 
 
 def test_services_wait_for_health_and_for_the_end_of_jobs() -> None:
@@ -268,7 +281,9 @@ def test_hosts_are_services(filled: dict[str, Any]) -> None:
         hosts |= (
             {service["environment"]["LAKEHOUSE_PG_HOST"]} if "LAKEHOUSE_PG_HOST" in str(service) else set()
         )
-    assert hosts - {"127.0.0.1"} == {"postgres", "minio", "airflow-api-server"} & SERVICES.keys()
+    assert (
+        hosts - {"127.0.0.1"} == {"postgres", "minio", "airflow-api-server", "prometheus"} & SERVICES.keys()
+    )
 
 
 def test_commands_are_those_of_the_laptop(filled: dict[str, Any]) -> None:

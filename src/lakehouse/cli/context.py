@@ -86,6 +86,7 @@ def settings(state: StackState | None = None) -> Settings:
             "landing_access_key": state.store.landing_key,
             "landing_secret_key": state.store.landing_secret,
             "analyst_dsn": server_of(state).analyst_dsn,
+            "monitor_dsn": server_of(state).monitor_dsn,
             "reader_access_key": state.store.reader_key,
             "reader_secret_key": state.store.reader_secret,
         }
@@ -152,6 +153,7 @@ def exports(state: StackState) -> dict[str, str]:
     return {
         "LAKEHOUSE_PG_DSN": server.loader_dsn,
         "LAKEHOUSE_ANALYST_DSN": server.analyst_dsn,
+        "LAKEHOUSE_MONITOR_DSN": server.monitor_dsn,
         "AWS_ENDPOINT_URL": state.store.url,
         "AWS_ACCESS_KEY_ID": state.store.access_key,
         "AWS_SECRET_ACCESS_KEY": state.store.secret_key,

@@ -12,11 +12,13 @@ from typer.exceptions import TyperException
 
 from lakehouse.cli import (
     adr,
+    advise,
     bench,
     demo,
     docs,
     generate,
     land,
+    metrics,
     prepare,
     replay,
     run,
@@ -131,6 +133,8 @@ for noun in (
     adr,
     demo,
     docs,
+    metrics,
+    advise,
     bench,
     prepare,
 ):

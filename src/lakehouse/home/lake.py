@@ -257,11 +257,13 @@ def fetch(homes: Homes, uris: Sequence[str], folder: Path) -> list[Path]:
         return list(pool.map(one, uris))
 
 
-def written(conn: Connection, uri: str, rows: int, etag: str) -> None:
-    """Note what a staged file holds."""
+def written(homes: Homes, conn: Connection, uri: str, rows: int) -> None:
+    """Note what a staged file holds, and what the store says of it."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    found = homes.s3_client().head_object(Bucket=bucket, Key=key)
     conn.execute(
-        text("update ops.lake_file set row_count = :n, etag = :e where uri = :u"),
-        {"n": rows, "e": etag, "u": uri},
+        text("update ops.lake_file set row_count = :n, etag = :e, size_bytes = :s where uri = :u"),
+        {"n": rows, "e": found["ETag"], "s": found["ContentLength"], "u": uri},
     )
 
 

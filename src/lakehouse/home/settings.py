@@ -20,6 +20,7 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="postgresql://user:password@host:port/lakehouse"
     )
     analyst_dsn: SecretStr = Field(default=SecretStr(""), description="The same, of the analyst")
+    monitor_dsn: SecretStr = Field(default=SecretStr(""), description="The same, of monitoring")
     s3_endpoint: str = Field(default="", description="URL of the S3 API; AWS_ENDPOINT_URL when empty")
     bucket: str = "lakehouse"
     access_key: str = ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as PsycopgConnection
 
 ANALYST_ROLE = "lakehouse_analyst"
+MONITOR_ROLE = "lakehouse_monitor"
 #: How long anybody waits for a lock.
 _PATIENCE_S = 60
 
@@ -161,6 +162,7 @@ def prepare(homes: Homes, project: Project) -> bool:
             _create_or_evolve(conn, ddl)
         _name_masked(conn, project)
         _mask_and_grant(conn, project)
+        _show_figures(conn)
     # The lake's objects are recorded in the ledger before they are written, so it must be there by now.
     with homes.engine.begin() as conn:
         lock(conn, "tables")
@@ -168,6 +170,11 @@ def prepare(homes: Homes, project: Project) -> bool:
         _show_lake(conn, project)
         _remember(conn, "fingerprint", wanted)
     return True
+
+
+def take_sample(conn: Connection) -> None:
+    """Write down sizes and readers of this moment for monitoring, where nobody has in the last five minutes."""
+    conn.execute(text("select ops.take_sample()"))
 
 
 def is_prepared(conn: Connection) -> bool:
@@ -266,6 +273,25 @@ def _mask_and_grant(conn: Connection, project: Project) -> None:
         _share_with_analyst(conn, ddl.schema, ddl.table, {name: name in personal for name in names})
 
 
+def _show_figures(conn: Connection) -> None:
+    """Monitoring and the analyst read what the system says of itself in figures; monitoring reads nothing else."""
+    views = conn.execute(
+        text(
+            "select string_agg('ops.' || viewname, ', ') from pg_views "
+            "where schemaname = 'ops' and starts_with(viewname, 'metric_')"
+        )
+    ).scalar_one()
+    if _has_role(conn, ANALYST_ROLE):
+        run_script(conn, f"grant select on {views}, ops.measurement to {ANALYST_ROLE};")
+    if _has_role(conn, MONITOR_ROLE):
+        run_script(
+            conn,
+            f"grant usage on schema ops to {MONITOR_ROLE};"
+            f"grant select on {views}, ops.measurement to {MONITOR_ROLE};"
+            f"grant execute on function ops.take_sample() to {MONITOR_ROLE};",
+        )
+
+
 def _share_with_analyst(conn: Connection, schema: str, table: str, columns: dict[str, bool]) -> None:
     """Let the analyst read a table; columns marked True (personal) only through ``masked.<table>``."""
     open_columns = ", ".join(name for name, personal in columns.items() if not personal)
@@ -313,5 +339,5 @@ def _show_lake(conn: Connection, project: Project) -> None:
         )
 
 
-def _has_role(conn: Connection) -> bool:
-    return bool(conn.execute(text("select 1 from pg_roles where rolname = :r"), {"r": ANALYST_ROLE}).scalar())
+def _has_role(conn: Connection, role: str = ANALYST_ROLE) -> bool:
+    return bool(conn.execute(text("select 1 from pg_roles where rolname = :r"), {"r": role}).scalar())

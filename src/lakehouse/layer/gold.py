@@ -260,7 +260,7 @@ def _keep_unit(
     query = f"select {unit} from affected.{unit} order by 1"
     schema = session.schema(query)
     rows = lake.write(homes, uri, schema, session.batches(query, schema))
-    lake.written(conn, uri, rows, lake.etags(homes, [uri])[uri])
+    lake.written(homes, conn, uri, rows)
 
 
 def _register_inputs(

@@ -220,7 +220,7 @@ class Stage:
 
     def note(self, uri: str, rows: int) -> None:
         """Record what a written file holds; true when this try's transaction is committed."""
-        lake.written(self.conn, uri, rows, lake.etags(self.homes, [uri])[uri])
+        lake.written(self.homes, self.conn, uri, rows)
 
     def _record(self, part: str, warehouse: tuple[int, str], in_lake: tuple[int, str]) -> None:
         self.conn.execute(

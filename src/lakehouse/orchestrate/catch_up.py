@@ -50,6 +50,7 @@ def look(source: str, wait_hours: float) -> list[str]:
         for layer in LAYERS:
             turns.forget_ended_turns(conn, source, layer, is_running(ti, f"{source}_{layer}"))
         missed: list[Layer] = [layer for layer in LAYERS[1:] if turns.to_wake(conn, source, layer)]
+        warehouse.take_sample(conn)
         tried = turns.days_tried(conn, source, days := awaited_days(wait_hours, datetime.now(UTC)))
     late = next((day for day in days if day not in tried and is_delivered(source, day)), None)
     if late:

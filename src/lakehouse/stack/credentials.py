@@ -43,6 +43,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "LAKEHOUSE_PG_SUPERUSER_PASSWORD": _password,
     "LAKEHOUSE_PG_LOADER_PASSWORD": _password,
     "LAKEHOUSE_PG_ANALYST_PASSWORD": _password,
+    "LAKEHOUSE_PG_MONITOR_PASSWORD": _password,
     "LAKEHOUSE_PG_GUARD_PASSWORD": _password,
     "LAKEHOUSE_PG_AIRFLOW_PASSWORD": _password,
     "LAKEHOUSE_SECRET_KEY": _password,
@@ -51,6 +52,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "LAKEHOUSE_AIRFLOW_JWT_SECRET": _key,
     "LAKEHOUSE_AIRFLOW_API_SECRET": _key,
     "LAKEHOUSE_REDIS_PASSWORD": _password,
+    "LAKEHOUSE_GRAFANA_PASSWORD": _password,
 }
 
 

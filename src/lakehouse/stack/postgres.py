@@ -123,6 +123,11 @@ class PostgresServer:
         return self.dsn(ANALYST)
 
     @property
+    def monitor_dsn(self) -> str:
+        """DSN of the role that reads figures about the warehouse."""
+        return self.dsn(roles.MONITOR)
+
+    @property
     def airflow_dsn(self) -> str:
         """DSN of Airflow's metadata database."""
         return self.dsn(AIRFLOW, AIRFLOW_DATABASE)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUPERUSER = "postgres"
 LOADER = "lakehouse_loader"
 ANALYST = "lakehouse_analyst"
+MONITOR = "lakehouse_monitor"
 GUARD = "lakehouse_guard"
 AIRFLOW = "airflow"
 
@@ -26,7 +27,7 @@ _GUARD_EVERY = 5
 
 def new_passwords() -> dict[str, str]:
     """A fresh password for every role; URL-safe, so that DSNs need no quoting."""
-    return {role: secrets.token_urlsafe(24) for role in (SUPERUSER, LOADER, ANALYST, GUARD, AIRFLOW)}
+    return {role: secrets.token_urlsafe(24) for role in (SUPERUSER, LOADER, ANALYST, MONITOR, GUARD, AIRFLOW)}
 
 
 def restore_roles(superuser_dsn: str, passwords: Mapping[str, str]) -> None:

@@ -33,6 +33,7 @@ class Deployment(BaseSettings):
     pg_superuser_password: SecretStr = SecretStr("")
     pg_loader_password: SecretStr = SecretStr("")
     pg_analyst_password: SecretStr = SecretStr("")
+    pg_monitor_password: SecretStr = SecretStr("")
     pg_guard_password: SecretStr = SecretStr("")
     pg_airflow_password: SecretStr = SecretStr("")
     s3_endpoint: str = Field(default="", description="empty: AWS itself")
@@ -65,6 +66,7 @@ class Deployment(BaseSettings):
             postgres.SUPERUSER: "pg_superuser_password",
             postgres.LOADER: "pg_loader_password",
             postgres.ANALYST: "pg_analyst_password",
+            roles.MONITOR: "pg_monitor_password",
             roles.GUARD: "pg_guard_password",
             postgres.AIRFLOW: "pg_airflow_password",
         }
@@ -120,6 +122,8 @@ def environment(command: Sequence[str], told: Deployment, given: Mapping[str, st
     own: dict[str, str] = {}
     if told.pg_loader_password.get_secret_value():
         own |= homes_environment(told)
+    if told.pg_monitor_password.get_secret_value():
+        own["LAKEHOUSE_MONITOR_DSN"] = told.server(roles.MONITOR).monitor_dsn
     if command[0] == "airflow" or told.airflow_fernet_key.get_secret_value():
         own |= airflow_environment(told)
     return {**own, **given}

@@ -1,0 +1,142 @@
+"""The figures for Prometheus: read anew at each scrape, served over HTTP or written once."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy.exc import SQLAlchemyError
+
+from lakehouse.home.warehouse import take_sample
+from lakehouse.monitor import figures
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 5.0
+#: Never through a proxy: the store is near.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+HOME_UP = "lakehouse_home_up"
+AIRFLOW_UP = "lakehouse_airflow_up"
+DISK_FREE = "lakehouse_disk_free_bytes"
+DISK_SIZE = "lakehouse_disk_size_bytes"
+#: What is seen from outside of the ledger; name → help.
+PROBES = {
+    HOME_UP: "Whether a home answers.",
+    AIRFLOW_UP: "Whether a component of Airflow is healthy.",
+    DISK_FREE: "Bytes that are free on the disk of a folder.",
+    DISK_SIZE: "Bytes of the disk of a folder.",
+}
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """A collector of prometheus_client: what it yields is what a scrape sees."""
+
+    #: The warehouse as ``lakehouse_monitor``.
+    engine: Engine
+    #: URL of the S3 API; empty: not looked at.
+    store_url: str = ""
+    #: Folders whose disks are looked at.
+    disks: tuple[Path, ...] = ()
+    #: Component of Airflow → its state; None: not looked at.
+    airflow: Callable[[], Mapping[str, str]] | None = None
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry, repr=False)
+
+    def __post_init__(self) -> None:
+        self.registry.register(self)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not open connections."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with its values of now."""
+        up = GaugeMetricFamily(HOME_UP, PROBES[HOME_UP], labels=["home"])
+        metrics = self._from_the_ledger()
+        up.add_metric(["warehouse"], float(metrics is not None))
+        if self.store_url:
+            up.add_metric(["lake"], float(answers(self.store_url)))
+        yield up
+        yield from (metrics or {}).values()
+        yield from self._airflow()
+        yield from self._disks()
+
+    def _from_the_ledger(self) -> dict[str, GaugeMetricFamily] | None:
+        """Name → metric; None when the warehouse does not tell."""
+        found: dict[str, GaugeMetricFamily] = {}
+        try:
+            with self.engine.connect() as conn:
+                take_sample(conn)
+                conn.commit()
+                for figure in figures.read(conn):
+                    family = figure.family
+                    metric = found.setdefault(
+                        family.name, GaugeMetricFamily(family.name, family.help, labels=family.label_names)
+                    )
+                    metric.add_metric(figure.labels, figure.value)
+        except SQLAlchemyError as error:
+            log.warning("The warehouse does not tell: %s", str(error.__cause__ or error).strip())
+            return None
+        return found
+
+    def _airflow(self) -> Iterator[Metric]:
+        if self.airflow is None:
+            return
+        up = GaugeMetricFamily(AIRFLOW_UP, PROBES[AIRFLOW_UP], labels=["component"])
+        states = self.airflow()
+        up.add_metric(["api_server"], float(bool(states)))
+        for component, state in states.items():
+            up.add_metric([component], float(state == "healthy"))
+        yield up
+
+    def _disks(self) -> Iterator[Metric]:
+        free = GaugeMetricFamily(DISK_FREE, PROBES[DISK_FREE], labels=["path"])
+        size = GaugeMetricFamily(DISK_SIZE, PROBES[DISK_SIZE], labels=["path"])
+        for path in self.disks:
+            if path.exists():
+                usage = shutil.disk_usage(path)
+                free.add_metric([str(path)], usage.free)
+                size.add_metric([str(path)], usage.total)
+        yield from (free, size)
+
+    def serve(self, port: int, listen: str) -> Callable[[], None]:
+        """Answer scrapes in a thread of its own; returns what ends that.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        server, thread = start_http_server(port, listen, self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
+
+    def text(self) -> str:
+        """What a scrape sees, in Prometheus' text format."""
+        return generate_latest(self.registry).decode()
+
+
+def answers(url: str) -> bool:
+    """Whether a store speaks HTTP and is not in trouble. Without a key it refuses, which is an answer."""
+    try:
+        with _OPENER.open(url, timeout=_TIMEOUT_S):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
