@@ -1,7 +1,7 @@
 """Land the made-up sample, run it through Airflow, and find it in gold.
 
 For the containers, with the variables of `.env`:
-`docker compose exec -T -e LAKEHOUSE_AIRFLOW_PASSWORD airflow-scheduler python -m lakehouse.stack.service python - <…`.
+`docker compose run --rm -T -e LAKEHOUSE_AIRFLOW_OPERATOR_PASSWORD landing python - <.ci/compose_smoke.py`.
 """
 
 import json
@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from lakehouse.home.homes import Homes
 from lakehouse.landing import sample_olist
-from lakehouse.stack.airflow import USER
+from lakehouse.stack.airflow import OPERATOR
 from lakehouse.stack.airflow_api import AirflowApi
 from lakehouse.stack.service import Deployment
 
@@ -36,7 +36,7 @@ def land() -> str:
 def main() -> None:
     """Exit code 1 when gold is not there in time."""
     day, told = land(), Deployment()
-    with AirflowApi(told.airflow_url, USER, told.secret("airflow_password")) as api:
+    with AirflowApi(told.airflow_url, OPERATOR, told.secret("airflow_operator_password")) as api:
         body = {"logical_date": None, "partition_key": day}
         api.call("POST", "/dags/olist_bronze/dagRuns", json=body)
     homes, deadline = Homes.open(), time.monotonic() + _SECONDS

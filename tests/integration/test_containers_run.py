@@ -23,13 +23,22 @@ from typing import Any
 import boto3
 import psycopg2
 import pytest
+from botocore.exceptions import ClientError
+from mypy_boto3_s3 import S3Client
+from pyiceberg.exceptions import NoSuchTableError
 
+from lakehouse.errors import LakehouseError, StackError
+from lakehouse.home.masked import MASK
+from lakehouse.home.reader import open_lake
+from lakehouse.home.settings import Settings
 from lakehouse.orchestrate.pools import POOLS
 from lakehouse.stack import postgres
-from lakehouse.stack.airflow import USER
+from lakehouse.stack.airflow import USER, VIEWER
 from lakehouse.stack.airflow_api import AirflowApi
 from lakehouse.stack.minio import resolve_minio
 from lakehouse.stack.network import any_free_port
+from lakehouse.stack.s3 import S3Server, set_users
+from lakehouse.stack.service import LOGINS
 from lakehouse.stack.tether import Tethered, start_tethered
 
 from ..support import compose
@@ -55,7 +64,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         found = compose.services(self.variables)
-        self.services = {name: service for name, service in found.items() if "profiles" not in service}
+        self.services = {n: s for n, s in found.items() if s.get("profiles", ["tools"]) == ["tools"]}
 
     def place(self, text: str) -> str:
         """A text of the compose file with hosts, ports and paths of this machine."""
@@ -171,7 +180,7 @@ class Machine:
 
     def up(self) -> None:
         """Start everything in its order; what waits for health waits for the health check."""
-        for name in compose.in_order(self.services):
+        for name in compose.in_order({n: s for n, s in self.services.items() if "profiles" not in s}):
             if compose.is_job(self.services[name]):
                 self.job(name)
                 continue
@@ -185,18 +194,28 @@ class Machine:
         for name in reversed(list(self.running)):
             self.running.pop(name).stop()
 
-    def api(self) -> AirflowApi:
+    def api(self, login: str = USER) -> AirflowApi:
         url = f"http://127.0.0.1:{self.ports['airflow']}"
-        return AirflowApi(url, USER, self.variables["LAKEHOUSE_AIRFLOW_PASSWORD"])
+        return AirflowApi(url, login, self.variables[f"LAKEHOUSE_{LOGINS[login].upper()}"])
 
-    def store(self) -> Any:
+    def store(self, key: str = "pipeline") -> S3Client:
+        """The object store with a key: `root`, `pipeline`, `landing` or `reader`."""
+        user, secret = self.key(key)
         return boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{self.ports['s3']}",
-            aws_access_key_id=self.variables["LAKEHOUSE_ACCESS_KEY"],
-            aws_secret_access_key=self.variables["LAKEHOUSE_SECRET_KEY"],
+            aws_access_key_id=user,
+            aws_secret_access_key=secret,
             region_name="us-east-1",
         )
+
+    def key(self, name: str) -> tuple[str, str]:
+        """User and secret of a key of the store."""
+        user, secret = {
+            "root": ("S3_ROOT_USER", "S3_ROOT_PASSWORD"),
+            "pipeline": ("ACCESS_KEY", "SECRET_KEY"),
+        }.get(name, (f"{name.upper()}_ACCESS_KEY", f"{name.upper()}_SECRET_KEY"))
+        return self.variables[f"LAKEHOUSE_{user}"], self.variables[f"LAKEHOUSE_{secret}"]
 
 
 def wait_for(what: Callable[[], Any], why: str, meanwhile: Callable[[], None] = lambda: None) -> Any:
@@ -266,6 +285,7 @@ def machine(
 def test_all_services_came_up_healthy_in_their_order(machine: Machine) -> None:
     servers = {name for name, service in machine.services.items() if not compose.is_job(service)}
     assert machine.running.keys() == servers
+    assert "landing" not in servers
     with machine.api() as api:
         pools = {pool["name"]: pool["slots"] for pool in api.pages("/pools", "pools")}
         dags = wait_for(lambda: {dag["dag_id"] for dag in api.pages("/dags", "dags")}, "DAGs")
@@ -274,7 +294,7 @@ def test_all_services_came_up_healthy_in_their_order(machine: Machine) -> None:
 
 
 def test_jobs_may_be_repeated(machine: Machine) -> None:
-    for name in ("credentials", "database", "homes", "airflow-pools"):
+    for name in ("credentials", "database", "store", "homes", "airflow-migrate", "airflow-pools"):
         machine.job(name)
 
 
@@ -294,6 +314,70 @@ def test_roles_have_the_passwords_of_the_env_file(machine: Machine) -> None:
             password=machine.variables[f"LAKEHOUSE_PG_{role.upper()}_PASSWORD"],
             dbname=database,
         ).close()
+
+
+#: What each key tries that is not for it: action, bucket, key.
+LAKE, LOGS = "lakehouse", "lakehouse-logs"
+NOT_FOR = {
+    "pipeline": [
+        ("put", LAKE, "landing/olist/x"), ("delete", LAKE, "landing/olist/x"), ("put", LAKE, "x"),
+        ("put", LOGS, "elsewhere/x"), ("make", "another", ""), ("unmake", LOGS, ""), ("open", LAKE, ""),
+    ],
+    "landing": [
+        ("get", LAKE, "lake/gold/fact_order/x"), ("put", LAKE, "lake/x"), ("list", LAKE, "lake/"),
+        ("list", LOGS, ""), ("get", LOGS, "airflow/x"), ("make", "another", ""),
+    ],
+    "reader": [
+        ("list", LAKE, ""), ("get", LAKE, "landing/olist/x"), ("get", LAKE, "lake/bronze/x"),
+        ("get", LAKE, "lake/silver/olist_customers/x"), ("get", LAKE, "lake/gold/dim_customer/x"),
+        ("put", LAKE, "lake/gold/fact_order/x"), ("get", LOGS, "airflow/x"), ("make", "another", ""),
+    ],
+}  # fmt: skip
+#: What the root may do and no other key.
+FOR_ROOT = json.dumps({"Version": "2012-10-17", "Statement": []})
+
+
+@pytest.mark.parametrize("key", sorted(NOT_FOR))
+def test_what_a_key_of_the_store_is_not_for_is_refused(machine: Machine, key: str) -> None:
+    client = machine.store(key)
+    do: dict[str, Callable[[str, str], object]] = {
+        "list": lambda bucket, at: client.list_objects_v2(Bucket=bucket, Prefix=at),
+        "get": lambda bucket, at: client.get_object(Bucket=bucket, Key=at),
+        "put": lambda bucket, at: client.put_object(Bucket=bucket, Key=at, Body=b"x"),
+        "delete": lambda bucket, at: client.delete_object(Bucket=bucket, Key=at),
+        "make": lambda bucket, _: client.create_bucket(Bucket=bucket),
+        "unmake": lambda bucket, _: client.delete_bucket(Bucket=bucket),
+        "open": lambda bucket, _: client.put_bucket_policy(Bucket=bucket, Policy=FOR_ROOT),
+    }
+    for action, bucket, at in NOT_FOR[key]:
+        with pytest.raises(ClientError) as refused:
+            do[action](bucket, at)
+        assert refused.value.response["Error"]["Code"] == "AccessDenied", (action, bucket, at)
+    # The root may: the refusals above are not for another reason.
+    root = machine.store("root")
+    root.create_bucket(Bucket="another")
+    root.delete_bucket(Bucket="another")
+
+
+def test_only_the_root_may_make_keys(machine: Machine) -> None:
+    guest = {"lakehouse-guest": ("password-of-nobody", {"Version": "2012-10-17", "Statement": []})}
+    for key in ("pipeline", "landing", "reader"):
+        endpoint = f"http://127.0.0.1:{machine.ports['s3']}"
+        with pytest.raises(StackError, match="AccessDenied"):
+            set_users(S3Server(endpoint, *machine.key(key)), guest)
+
+
+@pytest.mark.parametrize("login", sorted(LOGINS))
+def test_a_login_of_airflow_may_do_what_its_role_is_for(machine: Machine, login: str) -> None:
+    with machine.api(login) as api:
+        wait_for(lambda: api.exists("/dags/olist_bronze"), "the DAG")
+        assert not api.exists("/config")
+        unpause = partial(api.call, "PATCH", "/dags/olist_bronze", json={"is_paused": False})
+        if login == VIEWER:
+            with pytest.raises(LakehouseError, match="403"):
+                unpause()
+        else:
+            unpause()
 
 
 def test_no_credential_is_in_a_log(machine: Machine) -> None:
@@ -331,16 +415,45 @@ def _objects(machine: Machine, bucket: str, prefix: str) -> list[str]:
 def test_a_delivery_reaches_gold_and_nothing_is_written_into_the_image(machine: Machine) -> None:
     before = sorted(machine.project.rglob("*"))
     with (ROOT / ".ci" / "compose_smoke.py").open() as script:
+        operator = "LAKEHOUSE_AIRFLOW_OPERATOR_PASSWORD"
         done = machine.execute(
-            "airflow-scheduler",
+            "landing",
             ["python", "-m", "lakehouse.stack.service", "python", "-"],
             stdin=script,
-            environment={"LAKEHOUSE_AIRFLOW_PASSWORD": machine.variables["LAKEHOUSE_AIRFLOW_PASSWORD"]},
+            environment={
+                operator: machine.variables[operator],
+                "LAKEHOUSE_AIRFLOW_URL": f"http://127.0.0.1:{machine.ports['airflow']}",
+            },
             timeout=400,
         )
-    assert done.returncode == 0, machine.log("airflow-scheduler").read_text()[-3000:]
+    assert done.returncode == 0, machine.log("landing").read_text()[-3000:]
     after = sorted(path for path in machine.project.rglob("*") if "__pycache__" not in path.parts)
     assert after == before
+
+
+def test_a_reader_fetches_open_tables_and_masked_copies_and_nothing_personal(machine: Machine) -> None:
+    """After the delivery above: by the catalog as the analyst, and object by object."""
+    settings = Settings.model_validate(
+        {
+            "analyst_dsn": f"postgresql://lakehouse_analyst:{machine.variables['LAKEHOUSE_PG_ANALYST_PASSWORD']}"
+            f"@127.0.0.1:{machine.ports['pg']}/lakehouse",
+            "s3_endpoint": f"http://127.0.0.1:{machine.ports['s3']}",
+            "reader_access_key": machine.variables["LAKEHOUSE_READER_ACCESS_KEY"],
+            "reader_secret_key": machine.variables["LAKEHOUSE_READER_SECRET_KEY"],
+        }
+    )
+    lake = open_lake(settings)
+    assert lake.load_table("gold.fact_order").scan().to_arrow().num_rows == 500
+    hidden = lake.load_table("masked.dim_customer").scan().to_arrow()
+    assert hidden.num_rows > 0
+    assert set(hidden["city"].to_pylist()) == {MASK}
+    with pytest.raises(NoSuchTableError):
+        lake.load_table("gold.dim_customer")
+    reader, closed = machine.store("reader"), _objects(machine, "lakehouse", "lake/gold/dim_customer/")
+    assert closed
+    for key in closed:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            reader.get_object(Bucket="lakehouse", Key=key)
 
 
 def test_a_component_that_ended_is_found_out(machine: Machine) -> None:

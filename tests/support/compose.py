@@ -97,8 +97,3 @@ def in_order(found: Mapping[str, Service]) -> list[str]:
 def is_job(service: Service) -> bool:
     """Whether a service runs to its end."""
     return bool(service["restart"] == "no")
-
-
-def filled_in_values(found: Mapping[str, Service]) -> set[str]:
-    """The names of all variables that services are given."""
-    return {name for service in found.values() for name in service.get("environment", {})}

@@ -22,7 +22,7 @@ from lakehouse.cli.main import app
 from lakehouse.engine.session import EngineSettings
 from lakehouse.home.settings import Settings
 from lakehouse.stack import airflow, credentials, postgres, processes, roles, s3
-from lakehouse.stack.service import Deployment
+from lakehouse.stack.service import NEEDED, Deployment
 
 from ..support import compose
 
@@ -153,19 +153,59 @@ def test_minio_gets_the_variables_of_the_laptop(filled: dict[str, Any]) -> None:
     assert given == s3.minio_environment(given["MINIO_ROOT_USER"], given["MINIO_ROOT_PASSWORD"])
 
 
-def test_only_what_needs_a_credential_is_given_it(filled: dict[str, Any]) -> None:
-    """The superuser's password is known to Postgres and to two jobs; people's login to the API server and a job."""
-    values = compose.filled_in_values(filled)
+#: Credential → the services that hold it, beside the one that looks at all of them. The superuser's and the root's are
+#: with their server and with the job that sets it up.
+TASKS = {"airflow-scheduler", "airflow-worker"}
+COMPONENTS = TASKS | {"airflow-api-server", "airflow-dag-processor", "airflow-triggerer"}
+HOLDERS = {
+    "LAKEHOUSE_PG_SUPERUSER_PASSWORD": {"postgres", "database"},
+    "LAKEHOUSE_PG_LOADER_PASSWORD": {"database", "homes", "landing"} | TASKS,
+    "LAKEHOUSE_PG_ANALYST_PASSWORD": {"database"} | TASKS,  # tasks build the site
+    "LAKEHOUSE_PG_MONITOR_PASSWORD": {"database", "metrics", "grafana"},
+    "LAKEHOUSE_GRAFANA_PASSWORD": {"grafana"},
+    "LAKEHOUSE_PG_GUARD_PASSWORD": {"database", "guard"},
+    "LAKEHOUSE_PG_AIRFLOW_PASSWORD": {"database", "airflow-migrate"} | COMPONENTS,
+    "LAKEHOUSE_S3_ROOT_PASSWORD": {"minio", "store"},
+    "LAKEHOUSE_SECRET_KEY": {"store", "homes", "airflow-api-server", "airflow-triggerer"} | TASKS,
+    "LAKEHOUSE_LANDING_SECRET_KEY": {"store", "landing"},
+    "LAKEHOUSE_READER_SECRET_KEY": {"store"},
+    "LAKEHOUSE_AIRFLOW_PASSWORD": {"airflow-api-server"},
+    "LAKEHOUSE_AIRFLOW_OPERATOR_PASSWORD": {"airflow-api-server", "airflow-pools"},
+    "LAKEHOUSE_AIRFLOW_VIEWER_PASSWORD": {"airflow-api-server"},
+    "LAKEHOUSE_AIRFLOW_FERNET_KEY": COMPONENTS,
+    "LAKEHOUSE_AIRFLOW_JWT_SECRET": {"airflow-api-server", "airflow-scheduler"},
+    "LAKEHOUSE_AIRFLOW_API_SECRET": {"airflow-api-server"},
+    "LAKEHOUSE_REDIS_PASSWORD": {"redis"} | TASKS,
+}
+
+
+def test_only_what_needs_a_credential_is_given_it(tmp_path: Path) -> None:
+    """By value: under whatever name, in a variable, a command or a health check."""
+    variables = compose.filled_in(tmp_path)
+    told = {name: "\n".join(compose.texts(found)) for name, found in compose.services(variables).items()}
     holders = {
-        name: {service for service in filled if name in filled[service].get("environment", {})}
-        for name in values
+        credential: {name for name, text in told.items() if variables[credential] in text}
+        for credential in credentials.GENERATED
     }
-    assert holders["LAKEHOUSE_PG_SUPERUSER_PASSWORD"] == {"credentials", "database"}
-    # Airflow builds the site as the analyst.
-    airflows = holders["LAKEHOUSE_PG_AIRFLOW_PASSWORD"]
-    assert holders["LAKEHOUSE_PG_ANALYST_PASSWORD"] == airflows
-    assert holders["LAKEHOUSE_PG_MONITOR_PASSWORD"] == {"credentials", "database", "metrics"}
-    assert holders["LAKEHOUSE_AIRFLOW_PASSWORD"] == {"credentials", "airflow-api-server", "airflow-pools"}
+    assert holders == {credential: known | {"credentials"} for credential, known in HOLDERS.items()}
+
+
+def test_a_component_is_given_what_its_entry_point_insists_on(filled: dict[str, Any]) -> None:
+    for component, needed in NEEDED.items():
+        name = "airflow-worker" if component == "celery" else f"airflow-{component}"
+        assert {f"LAKEHOUSE_{each.upper()}" for each in needed} <= filled[name]["environment"].keys()
+
+
+def test_what_is_optional_is_in_no_ordinary_start() -> None:
+    profiles = {name: found["profiles"] for name, found in SERVICES.items() if "profiles" in found}
+    assert profiles == {
+        "airflow-worker": ["celery"],
+        "redis": ["celery"],
+        "landing": ["tools"],
+        "metrics": ["monitoring"],
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
 
 
 # --- hardening --------------------------------------------------------------------------------------------------
@@ -417,3 +457,30 @@ def test_kubernetes_variables_are_read_and_credentials_are_in_secrets() -> None:
     assert not set(given) & set(credentials.GENERATED)
     holders = {name for name, pod in pods().items() if "lakehouse-setup" in str(pod["containers"])}
     assert holders == {"database"}
+    assert "secretRef" not in str(pods()), "no pod is given a whole secret"
+
+
+def references(pod: dict[str, Any]) -> set[tuple[str, str]]:
+    """(secret, key) of a pod's variables."""
+    found = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in pod["containers"][0]["env"]]
+    return {(each["name"], each["key"]) for each in found if each}
+
+
+def test_a_pod_holds_the_credentials_of_its_service_and_no_others(filled: dict[str, Any]) -> None:
+    for name, pod in pods().items():
+        service = filled["airflow-worker" if name == "task" else name]
+        given = service["environment"].keys() & set(credentials.GENERATED)
+        assert {key for _, key in references(pod)} == given or name == "guard", name
+    assert references(pods()["guard"]) == {("lakehouse", "LAKEHOUSE_PG_GUARD_PASSWORD")}
+
+
+def test_the_page_makes_the_secrets_that_pods_refer_to(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deploy" / "kubernetes.md").read_text(encoding="utf-8")
+    credentials.write(compose.EXAMPLE, tmp_path / ".env")
+    made = set()
+    for line, secret in re.findall(r"^(grep .+ >(lakehouse\S*)\.env)$", page, re.MULTILINE):
+        subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, check=True)
+        made |= {(secret, key) for key in credentials.read(tmp_path / f"{secret}.env")}
+    wanted = {reference for pod in pods().values() for reference in references(pod)}
+    # The key of the store is there only where no role is used.
+    assert made == wanted - {("lakehouse", "LAKEHOUSE_SECRET_KEY")}

@@ -74,6 +74,21 @@ def test_one_credential_for_two_is_refused() -> None:
         credentials.check(values)
 
 
+def test_a_key_of_the_store_that_has_the_roots_name_is_refused() -> None:
+    """As in an `.env` of a time when there was one key for everything."""
+    names = dict.fromkeys(credentials.USERS, "lakehouse") | {
+        "LAKEHOUSE_READER_ACCESS_KEY": "lakehouse-reader"
+    }
+    with pytest.raises(
+        StackError, match=r"LAKEHOUSE_S3_ROOT_USER and LAKEHOUSE_ACCESS_KEY and .* are the same"
+    ):
+        credentials.check_users(names)
+    done = run("-m", "lakehouse.stack.credentials", "check", **fresh(), **names)
+    assert done.returncode == 1
+    assert "LAKEHOUSE_LANDING_ACCESS_KEY" in done.stderr
+    credentials.check_users({name: name.lower() for name in credentials.USERS})
+
+
 def test_the_file_is_private_complete_and_stays(tmp_path: Path) -> None:
     target = tmp_path / ".env"
     assert set(credentials.write(compose.EXAMPLE, target)) == set(GENERATED)
@@ -111,7 +126,9 @@ def test_health_needs_no_library() -> None:
     assert (done.returncode, done.stdout) == (1, "no answer\n")
 
 
-@pytest.mark.parametrize("name", ["airflow-scheduler", "airflow-api-server", "airflow-migrate", "database"])
+@pytest.mark.parametrize(
+    "name", ["airflow-scheduler", "airflow-api-server", "airflow-migrate", "database", "store"]
+)
 @pytest.mark.parametrize("value", ["", PLACEHOLDER])
 def test_a_service_alone_refuses_a_placeholder_too(name: str, value: str, tmp_path: Path) -> None:
     """Where no job looks before, as on Kubernetes."""

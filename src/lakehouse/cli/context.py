@@ -7,11 +7,13 @@ import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from lakehouse.contract.project import Project
     from lakehouse.home.homes import Homes
     from lakehouse.home.settings import Settings
+    from lakehouse.stack.s3 import S3Server
     from lakehouse.stack.state import StackState
 
 
@@ -122,26 +124,40 @@ def prepare_homes(state: StackState | None = None) -> None:
 
     project, homes = Project.load(), open_homes(state)
     if state and state.store.kind == "minio":
-        _set_up_store(state, homes, project)
+        from lakehouse.stack.s3 import ROOT, S3Server, access_key
+
+        root = S3Server(state.store.url, ROOT, state.s3_password)
+        keys = {role: (access_key(role), secret) for role, secret in state.s3_keys.items()}
+        set_up_store(project, root, keys, state.bucket)
     homes.ensure_bucket()
     warehouse.prepare(homes, project)
     homes.engine.dispose()
 
 
-def _set_up_store(state: StackState, homes: Homes, project: Project) -> None:
-    """What only the store's root may do."""
-    from dataclasses import replace
+def set_up_store(
+    project: Project, root: S3Server, keys: Mapping[str, tuple[str, str]], bucket: str, logs: str = ""
+) -> None:
+    """What only MinIO's root may do: buckets, the three keys and their policies; idempotent.
 
+    Args:
+        project: its contracts say what a reader may fetch.
+        root: the store, with its root's credentials.
+        keys: ``landing``, ``pipeline``, ``reader`` → access key and secret key.
+        bucket: of landing zone and lake.
+        logs: ``<bucket>/<prefix>`` of task logs, when they have a bucket of their own.
+
+    Raises:
+        StackError: MinIO refused.
+    """
     from lakehouse.compile.policies import policies
-    from lakehouse.stack import s3
+    from lakehouse.home.homes import S3Access, ensure_bucket
+    from lakehouse.stack.s3 import set_users
 
-    root = replace(homes.s3, access_key=s3.ROOT, secret_key=state.s3_password)
-    replace(homes, s3=root).ensure_bucket()
-    allowed = policies(project, state.bucket)
-    s3.set_users(
-        s3.S3Server(state.store.url, s3.ROOT, state.s3_password),
-        {s3.access_key(role): (state.s3_keys[role], allowed[role]) for role in allowed},
-    )
+    access = S3Access(root.endpoint, root.access_key, root.secret_key, root.region)
+    for name in {bucket, logs.partition("/")[0]} - {""}:
+        ensure_bucket(access, name)
+    allowed = policies(project, bucket, logs)
+    set_users(root, {keys[role][0]: (keys[role][1], allowed[role]) for role in allowed})
 
 
 def exports(state: StackState) -> dict[str, str]:

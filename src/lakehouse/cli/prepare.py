@@ -19,17 +19,18 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(
-    what: Annotated[str, typer.Argument(help="`database`, `homes` or `pools`.")],
+    what: Annotated[str, typer.Argument(help="`database`, `store`, `homes` or `pools`.")],
 ) -> None:
     """Set up one part of a deployment (not needed on a laptop: `lakehouse up` does all of it). Safe to repeat.
 
-    `database`: the roles and databases of Postgres, as its superuser. `homes`: buckets, schemas and tables, as the
-    loader. `pools`: Airflow's pools, over its API. Endpoints and credentials come from the environment; `.env.example`
-    explains each variable.
+    `database`: the roles and databases of Postgres, as its superuser. `store`: MinIO's buckets and keys, as its root.
+    `homes`: schemas and tables, as the loader (and buckets, where the pipeline's key may make them). `pools`: Airflow's
+    pools, over its API, as its operator. Endpoints and credentials come from the environment; `.env.example` explains
+    each variable.
 
     Example: `lakehouse prepare homes`
     """
-    steps = {"database": _database, "homes": _homes, "pools": _pools}
+    steps = {"database": _database, "store": _store, "homes": _homes, "pools": _pools}
     if what not in steps:
         raise LakehouseError(f"There is no part `{what}`.", f"There are: {', '.join(steps)}.")
     steps[what]()
@@ -47,6 +48,20 @@ def _database() -> None:
     postgres.create_database(server, postgres.AIRFLOW_DATABASE, postgres.AIRFLOW)
 
 
+def _store() -> None:
+    from lakehouse.cli.context import set_up_store
+    from lakehouse.contract import Project
+    from lakehouse.stack import s3
+    from lakehouse.stack.service import Deployment
+
+    told = Deployment()
+    root = s3.S3Server(
+        told.s3_endpoint, told.s3_root_user, told.secret("s3_root_password"), region=told.region
+    )
+    s3.wait_until_ready(root.endpoint)
+    set_up_store(Project.load(), root, told.store_keys(), told.bucket, told.logs.removeprefix("s3://"))
+
+
 def _homes() -> None:
     from lakehouse.cli.context import open_homes, prepare_homes
     from lakehouse.stack.service import Deployment
@@ -61,10 +76,10 @@ def _homes() -> None:
 
 def _pools() -> None:
     from lakehouse.orchestrate.pools import POOLS
-    from lakehouse.stack.airflow import USER
+    from lakehouse.stack.airflow import OPERATOR
     from lakehouse.stack.airflow_api import AirflowApi
     from lakehouse.stack.service import Deployment
 
     told = Deployment()
-    with AirflowApi(told.airflow_url, USER, told.secret("airflow_password")) as api:
+    with AirflowApi(told.airflow_url, OPERATOR, told.secret("airflow_operator_password")) as api:
         api.set_pools(POOLS)

@@ -27,21 +27,29 @@ def open_tables(project: Project) -> list[str]:
     return sorted(silver + [f"gold.{m.table}" for m in project.gold.values() if not m.personal])
 
 
-def policies(project: Project, bucket: str = BUCKET) -> dict[str, Policy]:
+def policies(project: Project, bucket: str = BUCKET, logs: str = "") -> dict[str, Policy]:
     """Key (``landing``, ``pipeline``, ``reader``) → its policy.
 
     A reader gets by name what is open, so that a new table is closed until somebody has looked at its contract.
+
+    Args:
+        project: its contracts say what is open.
+        bucket: of landing zone and lake.
+        logs: ``<bucket>/<prefix>`` where the logs of tasks go, when that is another bucket.
     """
     readable = ["lake/masked/*", *(f"lake/{name.replace('.', '/')}/*" for name in open_tables(project))]
     return {
         "landing": _policy(bucket, ["landing/*"], {"landing/*": _WRITE}),
-        "pipeline": _policy(
-            bucket,
-            ["*"],
-            {
-                "landing/*": ["s3:GetObject"],
-                **{f"{own}/*": _WRITE for own in ("lake", "logs", "data-docs", "site")},
-            },
+        "pipeline": _with_logs(
+            _policy(
+                bucket,
+                ["*"],
+                {
+                    "landing/*": ["s3:GetObject"],
+                    **{f"{own}/*": _WRITE for own in ("lake", "logs", "data-docs", "site")},
+                },
+            ),
+            *logs.partition("/")[::2],
         ),
         "reader": _policy(bucket, [], {path: ["s3:GetObject"] for path in readable}),
     }
@@ -50,6 +58,15 @@ def policies(project: Project, bucket: str = BUCKET) -> dict[str, Policy]:
 def policy_files(project: Project) -> dict[str, str]:
     """Path below the project's root → text, for stores whose policies are set by hand."""
     return {f"policies/{key}.json": json.dumps(p, indent=2) + "\n" for key, p in policies(project).items()}
+
+
+def _with_logs(policy: Policy, bucket: str, prefix: str) -> Policy:
+    """A policy that also lets logs be written to another bucket, below a prefix."""
+    if not bucket:
+        return policy
+    below = f"{prefix.strip('/')}/*" if prefix.strip("/") else "*"
+    added = _policy(bucket, ["*"], {below: _WRITE})["Statement"]
+    return policy | {"Statement": policy["Statement"] + added}
 
 
 def _policy(bucket: str, listed: list[str], allowed: dict[str, list[str]]) -> Policy:

@@ -113,18 +113,7 @@ class Homes:
 
     def ensure_bucket(self) -> None:
         """Create the bucket when it is missing."""
-        from botocore.exceptions import ClientError
-
-        client = self.s3_client()
-        try:
-            client.head_bucket(Bucket=self.bucket)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code")
-            if code == "403":  # it is there; this key may not look at it as a whole
-                return
-            if code not in ("404", "NoSuchBucket"):
-                raise
-            client.create_bucket(Bucket=self.bucket)
+        ensure_bucket(self.s3, self.bucket)
 
     def filesystem(self) -> pafs.S3FileSystem:
         """The same store for pyarrow; paths are ``<bucket>/<key>``."""
@@ -169,6 +158,22 @@ def _filesystem(access: S3Access) -> pafs.S3FileSystem:
         endpoint_override=access.endpoint or None,
         scheme="http" if access.endpoint.startswith("http://") else "https",
     )
+
+
+def ensure_bucket(access: S3Access, bucket: str) -> None:
+    """Create a bucket when it is missing."""
+    from botocore.exceptions import ClientError
+
+    client = s3_client(access)
+    try:
+        client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code")
+        if code == "403":  # it is there; this key may not look at it as a whole
+            return
+        if code not in ("404", "NoSuchBucket"):
+            raise
+        client.create_bucket(Bucket=bucket)
 
 
 @cache

@@ -19,8 +19,9 @@ from lakehouse.stack.state import S3Endpoint, StackHome, StackState, checkout, w
 from lakehouse.stack.supervisor import Program
 
 USER = "admin"
+OPERATOR, VIEWER = "operator", "viewer"
 #: Logins beside it → what they may: trigger, clear and repair runs; look at them.
-OTHER_USERS = {"operator": "op", "viewer": "viewer"}
+OTHER_USERS = {OPERATOR: "op", VIEWER: "viewer"}
 GROUP = "airflow"
 #: Airflow's log servers listen on all interfaces and no setting changes that, so they are never started: the
 #: API server reads the log files of the same machine itself. It asks the log server too while a task runs;
@@ -127,7 +128,6 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{site.url}/execution/",
         # The machine's full name may take seconds to resolve, or not resolve at all.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
-        "AIRFLOW__CORE__FERNET_KEY": site.fernet_key,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
             f"{name}:{role}" for name, role in _users(site.other_users).items()
         ),
@@ -139,10 +139,8 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW__API__HOST": site.listen,
         "AIRFLOW__API__PORT": str(site.port),
         "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API__SECRET_KEY": site.api_secret,
         "AIRFLOW__API__INSTANCE_NAME": "Lakehouse-lite",
         "AIRFLOW__API__EXPOSE_CONFIG": "False",
-        "AIRFLOW__API_AUTH__JWT_SECRET": site.jwt_secret,
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(site.logs),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": _NO_LOG_SERVER_PORT,
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": _NO_LOG_SERVER_PORT,
@@ -168,8 +166,19 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         # macOS refuses to fork a process that has touched its system libraries.
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+        **_keys(site),
         **connections(site.server, site.store, site.bucket),
     }
+
+
+def _keys(site: AirflowSite) -> dict[str, str]:
+    """What encrypts and signs, as far as a component is told: not each of them needs all."""
+    keys = {
+        "AIRFLOW__CORE__FERNET_KEY": site.fernet_key,
+        "AIRFLOW__API__SECRET_KEY": site.api_secret,
+        "AIRFLOW__API_AUTH__JWT_SECRET": site.jwt_secret,
+    }
+    return {name: key for name, key in keys.items() if key}
 
 
 #: How connections are made is nobody's business in a task's log, nor is what an operator says of itself.
@@ -218,14 +227,17 @@ def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) ->
         "password": s3.secret_key,
         "extra": {"endpoint_url": s3.url, "region_name": s3.region},
     }
-    found = {
-        "AIRFLOW_CONN_LAKEHOUSE_WAREHOUSE": warehouse(postgres.LOADER),
+    # The loader is for what runs tasks; the analyst for the site, and a deployment may do without it.
+    readers = {"WAREHOUSE": postgres.LOADER, "ANALYST": postgres.ANALYST}
+    return {
         "AIRFLOW_CONN_LAKEHOUSE_S3": json.dumps(store),
         "LAKEHOUSE_BUCKET": bucket,
+        **{
+            f"AIRFLOW_CONN_LAKEHOUSE_{name}": warehouse(role)
+            for name, role in readers.items()
+            if role in server.passwords
+        },
     }
-    if postgres.ANALYST in server.passwords:  # for the site; a deployment may do without it
-        found["AIRFLOW_CONN_LAKEHOUSE_ANALYST"] = warehouse(postgres.ANALYST)
-    return found
 
 
 def _data_docs(home: StackHome) -> str:

@@ -46,14 +46,27 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "LAKEHOUSE_PG_MONITOR_PASSWORD": _password,
     "LAKEHOUSE_PG_GUARD_PASSWORD": _password,
     "LAKEHOUSE_PG_AIRFLOW_PASSWORD": _password,
+    "LAKEHOUSE_S3_ROOT_PASSWORD": _password,
     "LAKEHOUSE_SECRET_KEY": _password,
+    "LAKEHOUSE_LANDING_SECRET_KEY": _password,
+    "LAKEHOUSE_READER_SECRET_KEY": _password,
     "LAKEHOUSE_AIRFLOW_PASSWORD": _password,
+    "LAKEHOUSE_AIRFLOW_OPERATOR_PASSWORD": _password,
+    "LAKEHOUSE_AIRFLOW_VIEWER_PASSWORD": _password,
     "LAKEHOUSE_AIRFLOW_FERNET_KEY": _fernet_key,
     "LAKEHOUSE_AIRFLOW_JWT_SECRET": _key,
     "LAKEHOUSE_AIRFLOW_API_SECRET": _key,
     "LAKEHOUSE_REDIS_PASSWORD": _password,
     "LAKEHOUSE_GRAFANA_PASSWORD": _password,
 }
+
+#: The names of the store's users. Each is another one: a key that is also the root's would be the root.
+USERS = (
+    "LAKEHOUSE_S3_ROOT_USER",
+    "LAKEHOUSE_ACCESS_KEY",
+    "LAKEHOUSE_LANDING_ACCESS_KEY",
+    "LAKEHOUSE_READER_ACCESS_KEY",
+)
 
 
 def weakness(value: str) -> str:
@@ -90,6 +103,23 @@ def check(variables: Mapping[str, str]) -> None:
         raise StackError(f"Nothing starts with these credentials: {'; '.join(wrong)}.", _HOW)
 
 
+def check_users(names: Mapping[str, str]) -> None:
+    """Refuse users of the store that are one and the same: variable → name.
+
+    Raises:
+        StackError: names the variables.
+    """
+    sharing: dict[str, list[str]] = {}
+    for variable, name in names.items():
+        sharing.setdefault(name, []).append(variable)
+    same = [" and ".join(variables) for name, variables in sharing.items() if name and len(variables) > 1]
+    if same:
+        raise StackError(
+            f"Each key of the object store needs a name of its own: {'; '.join(same)} are the same.",
+            "`.env.example` has the names that they have by default.",
+        )
+
+
 def read(path: Path) -> dict[str, str]:
     """The ``NAME=value`` lines of an env file."""
     found = (_LINE.fullmatch(line.strip()) for line in path.read_text(encoding="utf-8").splitlines())
@@ -123,6 +153,7 @@ def main() -> None:
     try:
         if sys.argv[1:] == ["check"]:
             check({name: os.environ.get(name, "") for name in GENERATED})
+            check_users({name: os.environ.get(name, "") for name in USERS})
             return
         project = Path(__file__).resolve().parents[3]
         made = write(project / ".env.example", project / ".env")

@@ -32,6 +32,7 @@ class S3Server:
     access_key: str
     secret_key: str = field(repr=False)
     tethered: Tethered | None = None
+    region: str = REGION
 
     def stop(self) -> None:
         """Stop a server that `start_s3` started."""
@@ -118,7 +119,7 @@ def set_users(server: S3Server, users: Mapping[str, tuple[str, Mapping[str, Any]
     admin = MinioAdmin(
         endpoint=address.netloc,
         credentials=StaticProvider(server.access_key, server.secret_key),
-        region=REGION,
+        region=server.region,
         secure=address.scheme == "https",
     )
     try:
