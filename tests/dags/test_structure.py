@@ -11,6 +11,8 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, TriggerRule
 
 from lakehouse.contract import Project
+from lakehouse.layer import maintenance
+from lakehouse.orchestrate import maintenance as maintenance_dag
 from lakehouse.orchestrate.manual import RUNBOOKS
 from lakehouse.orchestrate.pools import POOLS
 from lakehouse.orchestrate.stage import StageOperator
@@ -31,7 +33,7 @@ def _parts(dag_id: str) -> tuple[str, Any]:
 
 def test_every_source_has_its_dags_and_there_are_no_others(dags: dict[str, DAG]) -> None:
     ours = [dag_id for dag_id, dag in dags.items() if "lakehouse" in dag.tags]
-    assert sorted(ours) == sorted([*EVERY, *CATCH_UPS, "lakehouse_site"])
+    assert sorted(ours) == sorted([*EVERY, *CATCH_UPS, "lakehouse_maintenance", "lakehouse_site"])
 
 
 @pytest.mark.parametrize("dag_id", EVERY)
@@ -175,6 +177,26 @@ def test_the_site_is_built_beside_what_moves_data_and_wakes_nobody(dags: dict[st
     assert (dag.catchup, dag.max_active_runs) == (False, 1)
     (task,) = dag.tasks
     assert not task.outlets and task.doc_md and task.execution_timeout and dag.doc_md
+
+
+def test_maintenance_runs_a_step_at_a_time_every_night_and_none_stops_another(dags: dict[str, DAG]) -> None:
+    dag = dags["lakehouse_maintenance"]
+    assert str(dag.schedule) == "30 4 * * *"
+    assert (dag.catchup, dag.max_active_runs) == (False, 1)
+    assert list(maintenance_dag.STEPS) == list(maintenance.STEPS)
+    before: set[str] = set()
+    for name in maintenance.STEPS:
+        task = dag.get_task(name)
+        assert (task.pool, task.trigger_rule) == ("lakehouse_maintenance", TriggerRule.ALL_DONE)
+        assert task.upstream_task_ids == before
+        assert not task.outlets and task.retries and task.execution_timeout and task.doc_md
+        before = {name}
+    assert POOLS["lakehouse_maintenance"][0] == 1
+    # The run is red when a step is; one that is skipped is fine.
+    done = dag.get_task("done")
+    assert (done.upstream_task_ids, done.trigger_rule) == (set(maintenance.STEPS), TriggerRule.NONE_FAILED)
+    assert dag.params["dry_run"] is False and dag.params.get_param("dry_run").schema["type"] == "boolean"
+    assert "disk-full" in (dag.doc_md or "")
 
 
 @pytest.mark.parametrize("dag_id", CATCH_UPS)

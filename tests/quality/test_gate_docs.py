@@ -17,7 +17,7 @@ import pytest
 from lakehouse.compile.rules import IN_SET, QUERY, ROW_COUNT, Expectation
 from lakehouse.contract import Column, ColumnType, Contract, Rule
 from lakehouse.engine.session import Session, open_session
-from lakehouse.home.pages import LocalPages
+from lakehouse.home.pages import Aged, LocalPages
 from lakehouse.home.pages import Page as Found
 from lakehouse.quality.docs import DocsTarget
 from lakehouse.quality.gate import Subject, contract_subject, run_gate
@@ -321,6 +321,9 @@ class Counting:
     def names(self, under: str = "") -> Iterator[str]:
         raise AssertionError("A gate does not list the pages.")
 
+    def aged(self, under: str = "") -> Iterator[Aged]:
+        raise AssertionError("A gate does not list the pages.")
+
     def _count(self, name: str, size: int) -> None:
         self.calls, self.bytes = self.calls + 1, self.bytes + size
 
@@ -372,7 +375,7 @@ from pathlib import Path
 from lakehouse.compile.rules import ROW_COUNT, Expectation
 from lakehouse.contract import Column, ColumnType, Contract, Rule
 from lakehouse.engine.session import open_session
-from lakehouse.home.pages import LocalPages
+from lakehouse.home.pages import Aged, LocalPages
 from lakehouse.quality.docs import DocsTarget
 from lakehouse.quality.gate import Subject, run_gate
 

@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from lakehouse.cli.main import app
 from lakehouse.engine.session import EngineSettings
-from lakehouse.home.settings import Settings
+from lakehouse.home.settings import Keep, Settings
 from lakehouse.stack import airflow, credentials, postgres, processes, roles, s3
 from lakehouse.stack.service import NEEDED, Deployment
 
@@ -120,7 +120,7 @@ def read_by_the_code() -> set[str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 names |= set(re.findall(r"^(?:LAKEHOUSE|AWS|GX|XDG)_[A-Z0-9_]+$", node.value))
     prefixes = {name for name in names if name.endswith("_")}
-    models = (Deployment, Settings, EngineSettings)
+    models = (Deployment, Settings, EngineSettings, Keep)
     assert prefixes | {"LAKEHOUSE_"} == {str(model.model_config["env_prefix"]) for model in models}
     for model in models:
         names |= {f"{model.model_config['env_prefix']}{field.upper()}" for field in model.model_fields}

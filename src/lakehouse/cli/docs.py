@@ -52,8 +52,8 @@ def _rebuild() -> int:
     from lakehouse.contract import Project
     from lakehouse.quality.docs import docs_target
 
-    place = _place()
-    target = docs_target(Project.load(), place, _access(place))
+    where = place()
+    target = docs_target(Project.load(), where, _access(where))
     return target.rebuild() if target else 0
 
 
@@ -111,17 +111,17 @@ def _pages() -> Pages:
     from lakehouse.errors import LakehouseError
     from lakehouse.home.pages import open_pages
 
-    place = _place()
-    pages = open_pages(place, _access(place))
+    where = place()
+    pages = open_pages(where, _access(where))
     if pages.read("index.html") is None:
         raise LakehouseError(
-            f"There are no Data Docs in {place} yet.",
+            f"There are no Data Docs in {where} yet.",
             "A gate writes them: `lakehouse run olist`. Pages that got lost: `lakehouse docs --rebuild`.",
         )
     return pages
 
 
-def _place() -> str:
+def place() -> str:
     """What the environment names, else the folder of the stack, which need not run."""
     import os
 
@@ -130,8 +130,8 @@ def _place() -> str:
     return os.environ.get("LAKEHOUSE_DATA_DOCS") or str(StackHome.locate().data_docs)
 
 
-def _access(place: str) -> S3Access | None:
-    if not place.startswith("s3://"):
+def _access(where: str) -> S3Access | None:
+    if not where.startswith("s3://"):
         return None
     from lakehouse.cli.context import settings
     from lakehouse.home.homes import s3_access

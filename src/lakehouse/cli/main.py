@@ -18,6 +18,7 @@ from lakehouse.cli import (
     docs,
     generate,
     land,
+    maintain,
     metrics,
     prepare,
     replay,
@@ -114,6 +115,7 @@ app = typer.Typer(
 * `lakehouse replay olist`: the same dump as the deliveries its shop would have sent
 * `lakehouse sql "SELECT order_date, order_count, payment_brl FROM gold.kpi_daily LIMIT 5"`; without a query psql opens
 * `lakehouse status`: services, layers, freshness
+* `lakehouse maintain`: what nobody needs any more, and to remove it
 * `lakehouse open`: the site: is the data good, what is there, where does it come from
 * `lakehouse docs --open`: what the gates have found, table by table
 * `eval "$(lakehouse env)"`: endpoints and credentials for psql, DuckDB, boto3 …
@@ -128,6 +130,7 @@ for noun in (
     withdraw,
     replay,
     run,
+    maintain,
     sql,
     generate,
     adr,

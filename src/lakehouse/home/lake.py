@@ -21,7 +21,7 @@ from sqlalchemy import Connection, text
 from lakehouse.compile.schemas import table_schemas
 from lakehouse.contract import Project
 from lakehouse.contract.model import LAYERS
-from lakehouse.errors import StaleStage
+from lakehouse.errors import LakehouseError, StaleStage
 from lakehouse.home import masked
 from lakehouse.home.homes import CATALOG_NAME, Homes
 
@@ -472,11 +472,22 @@ def publish_files(
 
 
 def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
-    """Remove objects; those that are gone already do not matter."""
+    """Remove objects; those that are gone already do not matter.
+
+    Raises:
+        LakehouseError: the store has refused some.
+    """
     client = homes.s3_client()
     for some in _batched([uri.removeprefix("s3://").partition("/") for uri in uris], _DELETED):
         keys: list[Any] = [{"Key": key} for _, _, key in some]
-        client.delete_objects(Bucket=some[0][0], Delete={"Objects": keys, "Quiet": True})
+        answer = client.delete_objects(Bucket=some[0][0], Delete={"Objects": keys, "Quiet": True})
+        if refused := answer.get("Errors"):
+            first = refused[0]
+            raise LakehouseError(
+                f"The object store did not delete {len(refused)} objects, such as {first.get('Key')}: "
+                f"{first.get('Code')} {first.get('Message')}",
+                "Look at what the pipeline's key may do (policies/pipeline.json), then try again.",
+            )
 
 
 def _batched(items: list[tuple[str, str, str]], size: int) -> Iterator[list[tuple[str, str, str]]]:

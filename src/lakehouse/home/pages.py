@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,6 +56,15 @@ class Page:
     token: str
 
 
+@dataclass(frozen=True)
+class Aged:
+    """When a page was written last, and its size."""
+
+    name: str
+    written_at: datetime
+    bytes: int
+
+
 class Pages(Protocol):
     """Where pages are kept."""
 
@@ -72,6 +82,9 @@ class Pages(Protocol):
 
     def names(self, under: str = "") -> Iterator[str]:
         """The pages below a folder."""
+
+    def aged(self, under: str = "") -> Iterator[Aged]:
+        """The pages below a folder, with their age and size."""
 
 
 def open_pages(place: str | Path, s3: S3Access | None = None) -> Pages:
@@ -152,10 +165,16 @@ class LocalPages:
 
     def names(self, under: str = "") -> Iterator[str]:
         """See :meth:`Pages.names`."""
+        yield from (found.name for found in self.aged(under))
+
+    def aged(self, under: str = "") -> Iterator[Aged]:
+        """See :meth:`Pages.aged`."""
         for path in sorted((self.folder / under).rglob("*")):
             name = path.relative_to(self.folder).as_posix()
             if is_name(name) and path.is_file():
-                yield name
+                with suppress(FileNotFoundError):  # somebody has just removed it
+                    found = path.stat()
+                    yield Aged(name, datetime.fromtimestamp(found.st_mtime, UTC), found.st_size)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -232,11 +251,16 @@ class S3Pages:
 
     def names(self, under: str = "") -> Iterator[str]:
         """See :meth:`Pages.names`."""
+        yield from (found.name for found in self.aged(under))
+
+    def aged(self, under: str = "") -> Iterator[Aged]:
+        """See :meth:`Pages.aged`."""
         listing = self._client.get_paginator("list_objects_v2")
         start = self._key(f"{under}/" if under else "")
         for part in listing.paginate(Bucket=self.bucket, Prefix=start):
             for entry in part.get("Contents", []):
-                yield entry["Key"].removeprefix(f"{self.prefix}/")
+                name = entry["Key"].removeprefix(f"{self.prefix}/")
+                yield Aged(name, entry["LastModified"], entry["Size"])
 
     @property
     def _client(self) -> S3Client:

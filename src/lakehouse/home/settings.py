@@ -58,3 +58,15 @@ class Settings(BaseSettings):
                 'Start the stack with `lakehouse up`, then `eval "$(lakehouse env)"`.',
             )
         return dsn
+
+
+class Keep(BaseSettings):
+    """How long maintenance keeps what the contracts do not speak of, read from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="LAKEHOUSE_KEEP_", extra="ignore")
+
+    snapshot_days: float = Field(default=7, ge=0, description="how far readers of the lake can travel back")
+    orphan_hours: float = Field(default=24, ge=1, description="what nobody knows is left alone for so long")
+    ledger_days: float = Field(default=400, ge=30, description="results, pins and failed attempts in ops")
+    log_days: float = Field(default=30, ge=1, description="logs of tasks")
+    airflow_days: float = Field(default=90, ge=7, description="runs and events in Airflow's own database")

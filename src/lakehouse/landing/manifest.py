@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -176,3 +177,27 @@ def list_deliveries(s3: S3Client, bucket: str, source: str) -> dict[str, datetim
 def list_partitions(s3: S3Client, bucket: str, source: str) -> list[str]:
     """Partition keys of all visible deliveries of a source, oldest first."""
     return list(list_deliveries(s3, bucket, source))
+
+
+def strays(s3: S3Client, bucket: str, sources: Iterable[str], before: datetime) -> dict[str, int]:
+    """Key → bytes of objects of visible deliveries that their manifests do not name, written before a time.
+
+    A folder without a manifest is left alone: somebody may be landing into it. So is one whose manifest is newer.
+
+    Raises:
+        LakehouseError: a manifest cannot be read.
+    """
+    found: dict[str, int] = {}
+    for source in sources:
+        for day, landed_at in list_deliveries(s3, bucket, source).items():
+            if landed_at >= before or (manifest := read_manifest(s3, bucket, source, day)) is None:
+                continue
+            named = {file.key for file in manifest.files} | {manifest_key(source, day)}
+            pages = s3.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=delivery_prefix(source, day)
+            )
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    if entry["Key"] not in named and entry["LastModified"] < before:
+                        found[entry["Key"]] = entry["Size"]
+    return found

@@ -12,7 +12,7 @@ What silver is made from stays, however old. A batch is retired when its retenti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -21,11 +21,12 @@ from sqlalchemy import Connection, text
 from lakehouse.contract import Contract, Project
 from lakehouse.contract.model import SCHEMAS, Layer
 from lakehouse.errors import LakehouseError
-from lakehouse.home import lake, warehouse
+from lakehouse.home import warehouse
 from lakehouse.home.homes import Homes
 from lakehouse.home.rows import detach
-from lakehouse.layer.ledger import Publish, Wanted, end_run, mark_published, publishes, start_run
-from lakehouse.layer.place import batch_partition, date_partition, replacements
+from lakehouse.layer import upkeep
+from lakehouse.layer.ledger import Publish, end_run
+from lakehouse.layer.place import batch_partition, date_partition
 
 #: Batches that may go, oldest first, with their rows. A run that is under way may read what it has pinned.
 _RETIRABLE = """
@@ -75,12 +76,6 @@ order by 1 limit 1
 """
 _RETIRED = """
 update ops.batch set retired_at = clock_timestamp() where batch_id = any(cast(:b as uuid[]))
-"""
-_COUNTED = """
-update ops.publish set
-    status = 'staged', staged_at = clock_timestamp(), verdict = 'passed', placement = 'none', replaced_files = :files,
-    inserted_rows = 0, updated_rows = 0, deleted_rows = :rows, unchanged_rows = 0, carried_rows = 0
-where publish_id = :p
 """
 _LIVE = """
 select uri from ops.lake_file
@@ -175,11 +170,9 @@ def _retire_layer(
 ) -> None:
     first = batches[0]
     tables = {o.table: tuple(b.batch_id for b in batches if b.table == o.table) for o in batches}
-    wanted = [Wanted(table, "retire", partition_key=first.partition_key) for table in tables]
-    run = start_run(conn, first.source, layer, first.partition_key, wanted, ())
-    note = text("update ops.run set message = :m, verdict = 'passed' where run_id = :r")
-    conn.execute(note, {"m": "Retired: the contracts' retention has passed.", "r": run.run_id})
-    for publish in publishes(conn, run):
+    told = "Retired: the contracts' retention has passed."
+    run, mine = upkeep.start(conn, first.source, layer, first.partition_key, "retire", list(tables), told)
+    for publish in mine:
         _take_out(homes, project, conn, publish, tables[publish.table])
     end_run(conn, run, "published")
 
@@ -205,9 +198,4 @@ def _take_out(
             f"retire, the lake {in_lake}. Nothing was removed.",
             "Look for who changed one of them by hand; `ops.lake_file` says which files the rows are in.",
         )
-    conn.execute(text(_COUNTED), {"p": publish.publish_id, "files": files, "rows": in_lake})
-    whole, *copies = replacements(project, replace(publish, replaced_files=files))
-    done = lake.publish_alone(homes, conn, whole)
-    for copy in copies:
-        lake.publish_alone(homes, conn, copy)
-    mark_published(conn, publish, done)
+    upkeep.publish(homes, project, conn, publish, files, deleted=in_lake)

@@ -28,7 +28,7 @@ from lakehouse.layer.target import Target
 
 #: Small files of a table are written into one when there are so many.
 _SMALL_FILES = 8
-_SMALL_ROWS = 64 * 1024
+SMALL_ROWS = 64 * 1024
 _FORGET = (
     "update ops.lake_file set etag = null where publish_id = :p and kind in ('changed', 'carried', 'result')"
 )
@@ -180,7 +180,7 @@ class Stage:
 
     def _replaced(self, found: Difference, live: list[lake.LakeFile]) -> list[str]:
         """The files that lost rows; and, when there are many small ones, these too."""
-        small = [f.uri for f in live if f.row_count < _SMALL_ROWS]
+        small = [f.uri for f in live if f.row_count < SMALL_ROWS]
         too_many = small if len(small) >= _SMALL_FILES else []
         return list(dict.fromkeys([*found.touched, *too_many]))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WAREHOUSE_CONNECTION = "lakehouse_warehouse"
 #: Airflow connection of the warehouse for those who read only (type postgres, the analyst role).
 ANALYST_CONNECTION = "lakehouse_analyst"
+#: Airflow connection of Airflow's own database (type postgres, the role that owns it), for maintenance only.
+AIRFLOW_CONNECTION = "lakehouse_airflow"
 #: Airflow connection of the object store (type aws; ``endpoint_url`` in its extra when it is not AWS itself).
 S3_CONNECTION = "lakehouse_s3"
 

@@ -184,6 +184,32 @@ changed, and is skipped when they have not. It reads the warehouse as the analys
 """
 
 
+_MAINTENANCE = """\
+## Lakehouse · maintenance
+
+**What it does.** Every night, a task each: `retention` (rows older than their contract says), `compact` (small files),
+`snapshots` (old ones of the lake, with the objects that only they show), `orphans` (objects nobody knows), `ledger`
+(history in `ops`), `warehouse` (vacuum, analyse), `pages` (Data Docs), `logs`, `airflow` (`airflow db clean`).
+What an open run has pinned is never touched, loads may run meanwhile, and while a backup copies objects none is
+deleted. How long things are kept: `LAKEHOUSE_KEEP_…`, and the retention in each contract.
+
+**Impact of failure.** No data is held back. Space is not freed, and retention is not enforced, until it is mended. A
+step that fails stops no other; the run is red.
+
+**How to rerun.** Clear the red step; each is safe to repeat and to kill. *Trigger* with *Dry run* tells what would go,
+as `lakehouse maintain` does.
+
+**Runbooks**
+
+* a disk or the bucket is full: $disk_full
+"""
+
+
+def maintenance_page() -> str:
+    """The manual of the DAG of maintenance in Markdown."""
+    return Template(_MAINTENANCE).substitute(disk_full=_link("disk-full"))
+
+
 def _link(name: str) -> str:
     return _served(f"site/runbooks/{name}.html", f"docs/runbooks/{name}.md")
 

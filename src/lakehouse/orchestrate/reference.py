@@ -19,7 +19,8 @@ _INTRODUCTION = """\
 # DAGs
 
 Four DAGs a source, made by the [factory](../../src/lakehouse/orchestrate/factory.py) from its contracts and its
-entry in `dags/`. A partition key, the delivery's date, travels with the asset events. What each step does:
+entry in `dags/`; and two of the platform, which build the site and maintain what is stored.
+A partition key, the delivery's date, travels with the asset events. What each step does:
 [how it works](../how-it-works.md). Running a day again: [rerun and backfill](../runbooks/rerun-and-backfill.md).
 """
 

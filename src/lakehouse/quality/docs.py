@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract import Project
 from lakehouse.errors import LakehouseError
-from lakehouse.home.pages import Pages, open_pages
+from lakehouse.home.pages import Aged, Pages, open_pages
 from lakehouse.quality import docs_kept
 from lakehouse.quality.docs_kept import Audit, Gate, Kept
 from lakehouse.quality.gx_context import load, quietly
@@ -175,6 +175,18 @@ class DocsTarget:
         left = {gate.page for gate in kept.gates}
         names = [name for gate in gone for audit in gate.audits for name in (audit.page, audit.result)]
         self.pages.remove([*names, *(gate.page for gate in gone if gate.page not in left)])
+
+    def strays(self, before: datetime) -> list[Aged]:
+        """Pages and results that the list of audits does not name, written before a time: a killed gate left them."""
+        kept = self._kept()
+        named = {gate.page for gate in kept.gates}
+        named |= {name for gate in kept.gates for audit in gate.audits for name in (audit.page, audit.result)}
+        return [
+            page
+            for folder in ("validations", "results", "gates")
+            for page in self.pages.aged(folder)
+            if page.name not in named and page.written_at < before
+        ]
 
     def _kept(self) -> Kept:
         """The list of audits that have pages; when it is lost, made from the stored results."""

@@ -209,7 +209,7 @@ def remote_logging(folder: str) -> dict[str, str]:
 def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) -> dict[str, str]:
     """The Airflow connections through which DAGs reach the homes, and the warehouse as its readers see it."""
 
-    def warehouse(role: str) -> str:
+    def database(role: str, name: str = postgres.WAREHOUSE_DATABASE) -> str:
         return json.dumps(
             {
                 "conn_type": "postgres",
@@ -217,7 +217,7 @@ def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) ->
                 "port": server.port,
                 "login": role,
                 "password": server.passwords[role],
-                "schema": postgres.WAREHOUSE_DATABASE,
+                "schema": name,
             }
         )
 
@@ -229,15 +229,18 @@ def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) ->
     }
     # The loader is for what runs tasks; the analyst for the site, and a deployment may do without it.
     readers = {"WAREHOUSE": postgres.LOADER, "ANALYST": postgres.ANALYST}
-    return {
+    found = {
         "AIRFLOW_CONN_LAKEHOUSE_S3": json.dumps(store),
         "LAKEHOUSE_BUCKET": bucket,
         **{
-            f"AIRFLOW_CONN_LAKEHOUSE_{name}": warehouse(role)
+            f"AIRFLOW_CONN_LAKEHOUSE_{name}": database(role)
             for name, role in readers.items()
             if role in server.passwords
         },
     }
+    if postgres.LOADER in server.passwords:  # maintenance is a task, and tasks know no other way to Airflow's database
+        found["AIRFLOW_CONN_LAKEHOUSE_AIRFLOW"] = database(postgres.AIRFLOW, postgres.AIRFLOW_DATABASE)
+    return found
 
 
 def _data_docs(home: StackHome) -> str:
