@@ -238,7 +238,8 @@ def connections(server: postgres.PostgresServer, s3: S3Endpoint, bucket: str) ->
             if role in server.passwords
         },
     }
-    if postgres.LOADER in server.passwords:  # maintenance is a task, and tasks know no other way to Airflow's database
+    # Maintenance is a task, and tasks know no other way to Airflow's own database.
+    if {postgres.LOADER, postgres.AIRFLOW} <= server.passwords.keys():
         found["AIRFLOW_CONN_LAKEHOUSE_AIRFLOW"] = database(postgres.AIRFLOW, postgres.AIRFLOW_DATABASE)
     return found
 
