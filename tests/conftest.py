@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def s3_server(server_folder: Path) -> Iterator[S3Server]:
 @pytest.fixture
 def homes(pg_server: PostgresServer, s3_server: S3Server) -> Iterator[Homes]:
     """An empty database (owned by the loader) and an empty bucket, both dropped after the test."""
+    with fresh_homes(pg_server, s3_server) as made:
+        yield made
+
+
+@contextmanager
+def fresh_homes(pg_server: PostgresServer, s3_server: S3Server) -> Iterator[Homes]:
+    """An empty database (owned by the loader) and an empty bucket, for as long as they are needed."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     database = name.replace("-", "_")
     postgres.create_database(pg_server, database, LOADER)

@@ -31,7 +31,7 @@ create table if not exists ops.publish (
     layer text not null,
     table_name text not null,
     partition_key date not null,
-    mode text not null check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full', 'retire', 'compact')),
+    mode text not null check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full', 'retire', 'compact', 'rewrite')),
     status text not null default 'planned' check (status in ('planned', 'staged', 'published', 'closed')),
     is_current boolean not null default false,
     base_publish_id bigint references ops.publish (publish_id),
@@ -58,8 +58,8 @@ comment on table ops.publish is 'One row per table and run: the attempt to publi
 -- Warehouses of before.
 alter table ops.publish drop constraint if exists publish_mode_check;
 alter table ops.publish add constraint publish_mode_check
-check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full', 'retire', 'compact'));
-comment on column ops.publish.mode is 'What is made of the table; retire and compact are maintenance: rows past their retention go, small files become one.';
+check (mode in ('batch', 'revive', 'withdraw', 'upsert', 'partition', 'rework', 'rebuild', 'affected', 'full', 'retire', 'compact', 'rewrite'));
+comment on column ops.publish.mode is 'What is made of the table; retire and compact are maintenance: rows past their retention go, small files become one. rewrite: a stored batch once more, without erased persons.';
 comment on column ops.publish.fingerprint is 'Silver and gold: of the query that makes the table. Bronze: the kind of the batch, as planned.';
 comment on column ops.publish.is_current is 'Readers see this state of the table.';
 comment on column ops.publish.base_publish_id is 'The state the difference was made to; publishing on another is refused.';

@@ -30,6 +30,11 @@ from lakehouse.contract import Column, ColumnType, Contract
 
 #: What Unicode calls white space, and two that only look like nothing: zero-width space and byte-order mark.
 _SPACE = r"\pZ\t-\r\x{85}\x{200B}\x{FEFF}"
+#: The same, one by one.
+SPACE_CHARACTERS = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 #: Types whose values have one usual way to be written, which is tried first.
 _EXACT = ("smallint", "integer", "bigint", "numeric")
 _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"

@@ -15,6 +15,10 @@ RuleKind = Literal[
     "not_null", "accepted_values", "range", "pattern", "unique", "row_count", "foreign_key", "sql"
 ]
 Pii = Literal["none", "pseudonym", "personal"]
+#: How a column leads to a person. ``subject``: it says who. ``through``: the row it points to leads there.
+Person = Literal["subject", "through"]
+#: What an erased value becomes that has to be told from others: a pseudonym, the same for the same value.
+PSEUDONYM = "pseudonym"
 #: ``full``: complete, what it lacks is gone. ``increment``: new and changed rows only.
 DeliveryKind = Literal["full", "increment"]
 
@@ -67,6 +71,10 @@ class Column:
     source_format: str | None = None
     indexed: bool = False
     partitioned: bool = False
+    #: See :data:`Person`; of landed tables only.
+    person: Person | None = None
+    #: What an erased person's value becomes: a text as the file would have it, or :data:`PSEUDONYM`; None: it stays.
+    erased_as: str | None = None
 
     @property
     def raw_name(self) -> str:
@@ -194,6 +202,16 @@ class Contract(TableContract):
             owner=self.owner,
             of=self,
         )
+
+    @cached_property
+    def person_column(self) -> Column | None:
+        """The column that says, or leads to, the person a row is about; None where rows are about nobody."""
+        return next((c for c in self.columns if c.person), None)
+
+    @property
+    def erased_columns(self) -> tuple[Column, ...]:
+        """The columns whose values are replaced when their person is erased."""
+        return tuple(c for c in self.columns if c.erased_as is not None)
 
     @cached_property
     def partition_column(self) -> str | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from lakehouse.contract.erasure import check_persons
 from lakehouse.contract.model import Contract, GoldModel, History, Layer, TableContract
 from lakehouse.contract.reader import GOLD, read_contract
 from lakehouse.errors import ContractError
@@ -43,6 +44,7 @@ class Project:
         models = [_computed(p, queries[p.stem]) for p in computed]
         project = cls(root, {c.table: c for c in contracts}, {m.table: m for m in models})
         project._check_references()
+        check_persons(project.contracts)
         project._check_gold()
         return project
 

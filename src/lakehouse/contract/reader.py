@@ -17,6 +17,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lakehouse.contract.erasure import check_erasure
 from lakehouse.contract.model import (
     Column,
     ColumnType,
@@ -63,7 +64,7 @@ _LANDED_PROPERTIES = frozenset(
 _DELIVERY_KINDS: tuple[DeliveryKind, ...] = ("full", "increment")
 _GOLD_PROPERTIES = frozenset({"source", "unit", "scope"})
 _COLUMN_PROPERTIES = frozenset({"indexed"})
-_LANDED_COLUMN_PROPERTIES = _COLUMN_PROPERTIES | {"sourceName", "sourceFormat"}
+_LANDED_COLUMN_PROPERTIES = _COLUMN_PROPERTIES | {"sourceName", "sourceFormat", "person", "erasedAs"}
 _RELATIONSHIP_PROPERTIES = frozenset({"severity"})
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,58}")
 #: Names of rules stand in SQL and pages, names of files in paths and keys.
@@ -214,6 +215,7 @@ def _contract(document: _Document, table: _Table) -> Contract:
         contract.column(contract.delivery_date_column)
     if contract.history:
         _check_history(contract.history)
+    check_erasure(contract)
     return contract
 
 
@@ -358,6 +360,8 @@ def _column(prop: _Property, known: Set[str]) -> Column:
         source_format=custom.get("sourceFormat"),
         indexed=bool(custom.get("indexed", False)),
         partitioned=prop.partitioned,
+        person=custom.get("person"),
+        erased_as=str(custom["erasedAs"]) if "erasedAs" in custom else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -80,6 +80,18 @@ class Session:
     def parquet(self, relation: str, uris: Sequence[str]) -> None:
         """Make a view of lake files with the columns that they have."""
         self.view(relation, f"select * from read_parquet({_list(self._fetch(uris))})")
+
+    def texts(self, relation: str, column: str, values: Iterable[str]) -> None:
+        """Make a table of one column, of as many texts as there are."""
+        self.connection.register("given", pa.table({column: pa.array(values, pa.string())}))
+        self.connection.execute(f"create or replace table {relation} as select {column} from given")
+        self.connection.unregister("given")
+
+    def transformed(self, relation: str, batch: pa.RecordBatch, query: str) -> pa.Table:
+        """A query over one batch in memory, which is ``relation`` meanwhile."""
+        self.connection.register(relation, batch)
+        found: pa.Table = self.connection.sql(query).to_arrow_table()
+        return found
 
     def uris(self, relation: str, where: str) -> list[str]:
         """The lake files that hold rows of a relation made by :meth:`files` for which a condition is true."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO, parquet_file_to_data_file
-from pyiceberg.manifest import ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import CommitTableResponse, Table, TableProperties, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation, Snapshot
@@ -44,6 +45,9 @@ TABLE_PROPERTIES = {
     # About 300 files: larger manifests are left alone, so that a merge does not grow with history.
     TableProperties.MANIFEST_TARGET_SIZE_BYTES: str(128 * 1024),
 }
+
+#: Where pyiceberg's DataFile has its lower and upper bounds.
+_BOUNDS = (10, 11)
 
 Announce = Callable[[str], None]
 
@@ -130,12 +134,13 @@ class _PublishFiles(_MergeAppendFiles):
         return any(low <= number <= high for number in self._dropped.values())
 
     def _with_status(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
+        is_gone = status == ManifestEntryStatus.DELETED
         return ManifestEntry.from_args(
             status=status,
-            snapshot_id=self._snapshot_id if status == ManifestEntryStatus.DELETED else entry.snapshot_id,
+            snapshot_id=self._snapshot_id if is_gone else entry.snapshot_id,
             sequence_number=entry.sequence_number,
             file_sequence_number=entry.file_sequence_number,
-            data_file=entry.data_file,
+            data_file=_without_bounds(entry.data_file) if is_gone else entry.data_file,
         )
 
     def _existing_manifests(self) -> list[ManifestFile]:
@@ -148,6 +153,15 @@ class _PublishFiles(_MergeAppendFiles):
         merged = super()._process_manifests(manifests)
         self.manifest_paths = frozenset(m.manifest_path for m in merged)
         return merged
+
+
+def _without_bounds(file: DataFile) -> DataFile:
+    """A file that leaves the table, without its least and greatest values: these may be why it has to go."""
+    gone = copy(file)
+    gone._data = list(file._data)
+    for position in _BOUNDS:
+        gone[position] = None
+    return gone
 
 
 class WritingCatalog(LakeCatalog):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from psycopg2.errors import LockNotAvailable
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from lakehouse.compile.ddl import TableDdl, gold_ddl, literal, ods_ddl, raw_ddl
 from lakehouse.compile.policies import open_tables
@@ -60,6 +60,35 @@ def lock(conn: Connection, *names: str) -> None:
             f"{' '.join(names)} has been locked by another session for more than {_PATIENCE_S} s.",
             "Wait for the other run's end; `select * from pg_stat_activity` shows what it does.",
         ) from error
+
+
+@contextmanager
+def holding(engine: Engine, *names: str) -> Iterator[bool]:
+    """Hold the warehouse's lock on something for as long as it takes, over many transactions; False: it is taken.
+
+    A process that dies holds nothing.
+    """
+    name = {"n": ".".join(("lakehouse", *names))}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        got = conn.execute(text("select pg_try_advisory_lock(hashtextextended(:n, 0))"), name).scalar_one()
+        try:
+            yield bool(got)
+        finally:
+            if got:
+                conn.execute(text("select pg_advisory_unlock(hashtextextended(:n, 0))"), name)
+
+
+def is_held(conn: Connection, *names: str) -> bool:
+    """Whether somebody is :func:`holding` this; if not, nobody will before the transaction ends."""
+    taken = text("select pg_try_advisory_xact_lock_shared(hashtextextended(:n, 0))")
+    return not conn.execute(taken, {"n": ".".join(("lakehouse", *names))}).scalar_one()
+
+
+def tidy(homes: Homes, relations: Iterable[str]) -> None:
+    """Let Postgres forget rows that are gone, and what its planner knew of their values."""
+    with homes.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        for relation in relations:
+            conn.exec_driver_sql(f"vacuum (analyze) {relation}")
 
 
 def take_over(conn: Connection, *names: str) -> None:

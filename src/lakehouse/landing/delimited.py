@@ -68,11 +68,11 @@ def read_batches(
         open_stream(source, digest or Digest()) as stream,
         closing(chunks(stream, file, chunk_bytes)) as parts,
     ):
-        body = _check_header(_first_line(parts, file), framing)
+        _, body = check_header(parts, framing)
         records = 0
         for block in framing.blocks(chain((body,) if body else (), parts), first_line=2):
             records += len(block.lines)
-            yield from _parse(block, schema, framing)
+            yield from parse_block(block, schema, framing)
     if not records and not contract.allow_empty:
         raise defect(
             file,
@@ -82,6 +82,17 @@ def read_batches(
         )
 
 
+def check_header(parts: Iterator[bytes], framing: Framing) -> tuple[bytes, bytes]:
+    """The header's bytes, and the first of those that follow it.
+
+    Raises:
+        FileDefect: it has not exactly the contract's columns in their order; says which are missing or moved.
+    """
+    data = _first_line(parts, framing.file)
+    body = _below_header(data.removeprefix(_BOM), framing)
+    return data[: len(data) - len(body)], body
+
+
 def _first_line(parts: Iterator[bytes], file: str) -> bytes:
     """Bytes that hold at least the header."""
     data = b""
@@ -89,15 +100,14 @@ def _first_line(parts: Iterator[bytes], file: str) -> bytes:
         data += part
         if b"\n" in data or len(data) > _MAX_HEADER_BYTES:
             break
-    data = data.removeprefix(_BOM)
-    if not data.strip():
+    if not data.removeprefix(_BOM).strip():
         raise defect(
             file, "the file is empty", "Fetch the file again; it should start with a header.", line=1
         )
     return data
 
 
-def _check_header(data: bytes, framing: Framing) -> bytes:
+def _below_header(data: bytes, framing: Framing) -> bytes:
     """What follows the header, which has exactly the contract's columns in their order.
 
     Raises:
@@ -143,7 +153,12 @@ def _listed(names: list[str], most: int = 5) -> str:
     return ", ".join(map(repr, names[:most])) + (" …" if len(names) > most else "")
 
 
-def _parse(block: Block, schema: pa.Schema, framing: Framing) -> Iterator[pa.RecordBatch]:
+def parse_block(block: Block, schema: pa.Schema, framing: Framing) -> Iterator[pa.RecordBatch]:
+    """The rows of a block, in the order of its records.
+
+    Raises:
+        FileDefect: it cannot be split into the contract's fields.
+    """
     try:
         table = _split_fields(block, schema, _PARSE_BYTES)
     except pa.ArrowInvalid:

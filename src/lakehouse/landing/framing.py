@@ -232,6 +232,12 @@ class _Chunk:
         return self.first_line + self.data.count(b"\n", 0, offset)
 
 
+def record_bounds(block: Block) -> _Positions:
+    """Where the records of a block begin; the last entry is the end of its bytes."""
+    starts = _Chunk(block.data, block.first_line, last=True).record_starts()
+    return np.append(starts[starts < len(block.data)], len(block.data))
+
+
 def _block(data: bytes, first_line: int) -> Block:
     if b'"' not in data:
         records = _line_breaks(data) + (not data.endswith(b"\n"))

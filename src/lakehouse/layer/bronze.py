@@ -7,8 +7,8 @@ row is written twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import RAW_CONSTANTS, literal
 from lakehouse.contract import Project
+from lakehouse.contract.erasure import Link, handed_on
 from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import FileDefect, LakehouseError
 from lakehouse.home.homes import Homes
@@ -24,6 +25,7 @@ from lakehouse.home.rows import copy_rows, create_stage, wire_schema
 from lakehouse.landing.delimited import read_batches
 from lakehouse.landing.manifest import read_manifest
 from lakehouse.landing.stream import Digest
+from lakehouse.layer.erased import Erased, note, read_erased, still_there
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
 from lakehouse.layer.place import attach_rows, batch_partition
@@ -57,6 +59,9 @@ on conflict (batch_id) do update set
     landed_at = case
         when b.retired_at is not null and b.superseded_by is not null then excluded.landed_at else b.landed_at
     end,
+    -- Landed once more as it was delivered: what an erasure has made of it is not there any more.
+    landing_key = case when b.landing_key = :landing_key and b.landing_hash = :landing_hash then b.landing_key end,
+    landing_hash = case when b.landing_key = :landing_key and b.landing_hash = :landing_hash then b.landing_hash end,
     kind = case
         when b.bronze_publish_id is not null and b.superseded_by is null then b.kind else excluded.kind
     end
@@ -64,7 +69,8 @@ on conflict (batch_id) do update set
 _BATCH = """
 select
     b.batch_id::text, b.table_name, b.partition_key::text, b.source_key, b.source_hash, b.size_bytes,
-    to_char(b.landed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), b.kind, b.allow_shrink
+    to_char(b.landed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'), b.kind, b.allow_shrink,
+    coalesce(b.landing_key, b.source_key), coalesce(b.landing_hash, b.source_hash)
 from ops.batch as b
 inner join ops.accounted as a on a.batch_id = b.batch_id
 where a.publish_id = :p
@@ -81,7 +87,18 @@ _SUPERSEDED = """
 update ops.batch set superseded_by = :b
 where table_name = :t and partition_key = :k and batch_id <> :b and superseded_by is null
 """
-
+#: What is stored says something else now: silver has to take it up again, unless another batch is current.
+_REWRITTEN = "update ops.batch set silver_publish_id = null where batch_id = :b and superseded_by is null"
+_STORED = """
+select batch_id::text, kind from ops.batch
+where table_name = :t and partition_key = cast(:k as date) and bronze_publish_id is not null and size_bytes > 0
+order by 1
+"""
+#: Batches that an erasure has taken rows out of, by what is in the landing zone now.
+_WAS = """
+select table_name, landing_key, landing_hash, batch_id::text, source_key, source_hash from ops.batch
+where source = :s and partition_key = cast(:k as date) and landing_key is not null
+"""
 
 #: The batches of a bronze run that supersede one, and the rows of both.
 _SUPERSEDING = """
@@ -112,7 +129,9 @@ class Bronze(LayerSteps):
         Raises:
             LakehouseError: there is no such delivery, it lacks a contract's file, or does not tell a file's kind.
         """
-        batches = _delivered(homes, project, ask.source, ask.partition_key)
+        if ask.scope == "erased":
+            return _plan_rewriting(conn, project, ask)
+        batches = _delivered(homes, conn, project, ask.source, ask.partition_key)
         rows = conn.execute(text(_KNOWN), {"b": [b.batch_id for b in batches]}).all()
         known = {batch: (stored, kind if current else None) for batch, stored, current, kind, *_ in rows}
         retired = _stay_retired(project, batches, rows)
@@ -127,8 +146,15 @@ class Bronze(LayerSteps):
                 wanted.append(Wanted(b.table, mode, fingerprint=b.kind, batches=(b.batch_id,)))
         return Plan(tuple(wanted))
 
+    def prepare(self, work: Work) -> None:
+        """Look in the delivery for what leads to persons who were erased, table by table: tasks know one file each."""
+        with work.homes.engine.begin() as conn:
+            erased = read_erased(conn, work.run.source)
+            if erased:
+                note_leads(work.homes, conn, work.project, erased, work.run.partition_key)
+
     def stage(self, work: Work, conn: Connection, publish: Publish, attempt: str) -> dict[str, int]:
-        """Parse the landed file into both homes' stages.
+        """Parse the landed file into both homes' stages, or what is stored of it, without the erased persons.
 
         Raises:
             FileDefect: the file is broken, or its bytes are not those of the manifest.
@@ -139,14 +165,22 @@ class Bronze(LayerSteps):
             open_session(work.homes) as session,
             Stage(work.homes, conn, session, target, publish) as staging,
         ):
-            stored = publish.mode != "batch"
-            rows = _look_again(conn, staging, batch) if stored else _parse(work, conn, staging, batch)
+            erased = read_erased(conn, work.run.source)
+            if erased and not erased.concerns(work.project.contracts[batch.table]):
+                erased = None
+            changes = {"inserted": 0, "updated": 0, "deleted": 0, "unchanged": 0, "carried": 0}
+            placement, replaced = "attach", list[str]()
+            if publish.mode == "batch":
+                changes["inserted"] = rows = _parse(work, conn, staging, batch, erased)
+            elif publish.mode == "rewrite":
+                replaced = _stored(conn, batch)
+                changes["updated"] = rows = _rewrite(work, conn, staging, batch, erased)
+            else:
+                placement = "none"
+                changes["unchanged"] = rows = _look_again(conn, staging, batch)
             counts = {"read": rows, "published": rows}
             mark_accounted(conn, publish, {batch.batch_id: counts})
-            written, kept = (0, rows) if stored else (rows, 0)
-            changes = {"inserted": written, "updated": 0, "deleted": 0, "unchanged": kept, "carried": 0}
-            placement = "none" if stored else "attach"
-            mark_staged(conn, publish, attempt, placement=placement, counts=changes, replaced_files=())
+            mark_staged(conn, publish, attempt, placement=placement, counts=changes, replaced_files=replaced)
         return counts | changes
 
     def sql(self, project: Project, table: str) -> str:
@@ -162,7 +196,7 @@ class Bronze(LayerSteps):
         """The rows as landed; of a batch that is served again those that are stored."""
         for publish in inputs.publishes:
             contract = work.project.contracts[publish.table]
-            if publish.mode == "batch":
+            if publish.mode in ("batch", "rewrite"):
                 yield raw_subject(contract, inputs.result(session, publish))
             elif publish.mode == "revive":
                 relation = publish.stage.replace("stage.", "stored__")
@@ -174,7 +208,7 @@ class Bronze(LayerSteps):
 
     def superseding(self, work: Work, conn: Connection, inputs: Inputs) -> Sequence[Superseding]:
         """The batches that take the place of others."""
-        ids = {"p": [p.publish_id for p in inputs.publishes]}
+        ids = {"p": [p.publish_id for p in inputs.publishes if p.mode != "rewrite"]}
         return [Superseding(*row) for row in conn.execute(text(_SUPERSEDING), ids)]
 
     def place(self, work: Work, conn: Connection, publish: Publish) -> None:
@@ -190,6 +224,9 @@ class Bronze(LayerSteps):
         """Make the batch the current one of its key, of the kind that was planned."""
         batch = Batch(*conn.execute(text(_BATCH), {"p": publish.publish_id}).one())
         names = {"p": publish.publish_id, "b": batch.batch_id, "t": batch.table, "k": batch.partition_key}
+        if publish.mode == "rewrite":
+            conn.execute(text(_REWRITTEN), names)
+            return
         conn.execute(text(_CURRENT), names | {"kind": publish.fingerprint})
         conn.execute(text(_SUPERSEDED), names)
 
@@ -205,13 +242,58 @@ def _stay_retired(project: Project, batches: Sequence[Batch], known: Sequence[An
     return found
 
 
-def _delivered(homes: Homes, project: Project, source: str, partition_key: str) -> list[Batch]:
+def _plan_rewriting(conn: Connection, project: Project, ask: Ask) -> Plan:
+    """Of each table one stored batch of the partition, current or not, that shows persons who were erased."""
+    erased = read_erased(conn, ask.source)
+    wanted = []
+    for contract in project.tables(ask.source) if erased else ():
+        if not erased or not erased.concerns(contract) or not contract.erased_columns:
+            continue
+        stored = conn.execute(text(_STORED), {"t": contract.table, "k": ask.partition_key}).all()
+        condition = still_there(contract, erased.key)
+        for batch, kind in stored:  # one partition of RAW at a time, by its name
+            rows = f"select 1 from raw.{contract.table} as r where r._batch_id = {literal(batch)} and {condition}"
+            if conn.exec_driver_sql(f"select exists ({rows})".replace("%", "%%")).scalar():
+                wanted.append(Wanted(contract.table, "rewrite", fingerprint=kind, batches=(batch,)))
+                break
+    return Plan(tuple(wanted))
+
+
+def note_leads(
+    homes: Homes, conn: Connection, project: Project, erased: Erased, partition_key: str
+) -> Mapping[Link, int]:
+    """Put what a delivery's files say leads to erased persons on the list; how much of it is new.
+
+    A file that is broken is left to whoever parses it.
+    """
+    manifest = read_manifest(homes.s3_client(), homes.bucket, erased.source, partition_key)
+    found: dict[Link, int] = {}
+    with open_session(homes) as session:
+        for contract in project.tables(erased.source):
+            file = manifest and manifest.file(contract.name)
+            links = handed_on(contract, project.contracts)
+            if not file or not file.bytes or not erased.concerns(contract) or not links:
+                continue
+            for link in links:
+                body = homes.s3_client().get_object(Bucket=homes.bucket, Key=file.key)["Body"]
+                with suppress(FileDefect), closing(read_batches(body, contract, file.key)) as rows:
+                    leads = erased.leads(session, contract, link, rows)
+                    erased.matches.setdefault(link, set()).update(leads)
+                    found[link] = found.get(link, 0) + note(conn, erased.source, link, leads)
+    return found
+
+
+def _delivered(
+    homes: Homes, conn: Connection, project: Project, source: str, partition_key: str
+) -> list[Batch]:
     manifest = read_manifest(homes.s3_client(), homes.bucket, source, partition_key)
     if manifest is None:
         raise LakehouseError(
             f"There is no delivery of {source} for {partition_key} (no manifest on {homes.bucket}).",
             f"Land it: lakehouse land {source} --date {partition_key}",
         )
+    known = conn.execute(text(_WAS), {"s": source, "k": partition_key})
+    rewritten = {tuple(present): was for *present, was in ((t, k, h, tuple(w)) for t, k, h, *w in known)}
     batches = []
     for contract in project.tables(source):
         file = manifest.file(contract.name)
@@ -226,25 +308,62 @@ def _delivered(homes: Homes, project: Project, source: str, partition_key: str) 
                 "increment delivery: an older version wrote it.",
                 f"Land the same files again: lakehouse land {source} --date {partition_key}",
             )
+        delivered = (batch_id(source, contract.table, file.key, file.sha256), file.key, file.sha256)
+        batch, key, sha256 = rewritten.get((contract.table, file.key, file.sha256), delivered)
         batches.append(
             Batch(
-                batch_id=batch_id(source, contract.table, file.key, file.sha256),
+                batch_id=batch,
                 table=contract.table,
                 partition_key=partition_key,
-                source_key=file.key,
-                source_hash=file.sha256,
+                source_key=key,
+                source_hash=sha256,
                 size_bytes=file.bytes,
                 landed_at=manifest.landed_at.isoformat(),
                 kind=file.kind,
                 allow_shrink=manifest.allow_shrink,
+                landing_key=file.key,
+                landing_hash=file.sha256,
             )
         )
     return batches
 
 
-def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
+def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch, erased: Erased | None) -> int:
     """The file's rows into both homes; returns how many."""
-    contract, target, relation = work.project.contracts[batch.table], staging.target, staging.publish.stage
+    contract = work.project.contracts[batch.table]
+    body = work.homes.s3_client().get_object(Bucket=work.homes.bucket, Key=batch.landing_key)["Body"]
+    digest = Digest()
+    with closing(read_batches(body, contract, batch.landing_key, digest)) as read:
+        shown = erased.take_out(staging.session, contract, read) if erased else read
+        rows, uri = _write(work, conn, staging, batch, shown)
+    if digest.sha256 != batch.landing_hash:
+        raise FileDefect(
+            f"{batch.landing_key} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
+            f"Somebody overwrote it. Land it again: lakehouse land {work.run.source} --date {batch.partition_key}",
+        )
+    _agree(staging, batch, uri, rows)
+    return rows
+
+
+def _rewrite(work: Work, conn: Connection, staging: Stage, batch: Batch, erased: Erased | None) -> int:
+    """What is stored of a batch once more, without the personal values of erased persons; returns the rows."""
+    contract, session, columns = work.project.contracts[batch.table], staging.session, staging.target.columns
+    session.files("main.stored", _stored(conn, batch), columns)
+    sent = pa.schema([f for f in staging.target.schema if f.name not in staging.target.constants])
+    query = f"select {', '.join(sent.names)} from stored"
+    if erased:
+        query = erased.without(session, contract, "stored", sent.names)
+    with closing(session.batches(f"{query} order by _source_line", sent)) as read:
+        rows, uri = _write(work, conn, staging, batch, read)
+    _agree(staging, batch, uri, rows)
+    return rows
+
+
+def _write(
+    work: Work, conn: Connection, staging: Stage, batch: Batch, read: Iterator[pa.RecordBatch]
+) -> tuple[int, str]:
+    """A batch's rows (without what is the same in all) into both homes; returns how many, and the lake's file."""
+    target, relation = staging.target, staging.publish.stage
     constants = {
         "_batch_id": batch.batch_id,
         "_source_key": batch.source_key,
@@ -253,22 +372,18 @@ def _parse(work: Work, conn: Connection, staging: Stage, batch: Batch) -> int:
     }
     create_stage(conn, relation, target.columns, constants)
     uri = staging.announce("changed", batch.partition_key, batch.batch_id)
-    body = work.homes.s3_client().get_object(Bucket=work.homes.bucket, Key=batch.source_key)["Body"]
-    digest = Digest()
     sent = [n for n in target.columns if n not in constants]
     wire = wire_schema({n: target.columns[n] for n in sent}, target.schema)
     schema = _lake_schema(target.schema)
-    with closing(read_batches(body, contract, batch.source_key, digest)) as read:
-        batches = tee(work.homes, uri, schema, _with(read, constants, schema))
-        rows = copy_rows(conn, relation, wire, batches, frozen=True)
-    if digest.sha256 != batch.source_hash:
-        raise FileDefect(
-            f"{batch.source_key} is not the file its manifest names (SHA-256 {digest.sha256[:12]}…).",
-            f"Somebody overwrote it. Land it again: lakehouse land {work.run.source} --date {batch.partition_key}",
-        )
+    batches = tee(work.homes, uri, schema, _with(read, constants, schema))
+    return copy_rows(conn, relation, wire, batches, frozen=True), uri
+
+
+def _agree(staging: Stage, batch: Batch, uri: str, rows: int) -> None:
+    """Note the written file, and compare both homes."""
+    relation = staging.publish.stage
     staging.note(uri, rows)
-    staging.agree([uri], relation, "".join(target.ddl.for_stage(relation, literal(batch.batch_id))))
-    return rows
+    staging.agree([uri], relation, "".join(staging.target.ddl.for_stage(relation, literal(batch.batch_id))))
 
 
 def _lake_schema(schema: pa.Schema) -> pa.Schema:

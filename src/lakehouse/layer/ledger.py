@@ -34,7 +34,8 @@ Role = Literal["new", "served", "gone"]
 class Batch:
     """A file of a delivery, as ``ops.batch`` knows it.
 
-    ``kind`` and ``allow_shrink`` are what the manifest says.
+    ``kind`` and ``allow_shrink`` are what the manifest says. ``landing_key`` and ``landing_hash`` are the file's that
+    is there now, which an erasure may have rewritten since it was delivered.
     """
 
     batch_id: str
@@ -46,6 +47,8 @@ class Batch:
     landed_at: str
     kind: DeliveryKind
     allow_shrink: bool
+    landing_key: str
+    landing_hash: str
 
     @property
     def is_empty(self) -> bool:

@@ -18,7 +18,8 @@ from lakehouse.layer.ledger import Pin, Publish, Role, Run, Wanted
 from lakehouse.quality.gate import Subject
 
 #: How much a run works out. pending: what is not done yet. partition: its partition again, too. everything: all again.
-Scope = Literal["pending", "partition", "everything"]
+#: erased: what bronze stores of the partition and shows erased persons; asked of bronze only.
+Scope = Literal["pending", "partition", "everything", "erased"]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, text
 
-from lakehouse.contract.model import Layer
-from lakehouse.home.warehouse import lock
+from lakehouse.contract.model import LAYERS, Layer
+from lakehouse.home.warehouse import is_held, lock
+
+#: Name of the lock that an erasure holds, by source.
+ERASURE = "erasure"
 
 
 def ask_for_turn(
@@ -22,6 +25,8 @@ def ask_for_turn(
 
     First is whoever has the turn, then the oldest partition. Runs that are over (``is_alive`` says so) stand in
     nobody's way and are forgotten.
+
+    While a person is being erased nobody gets a turn.
 
     Returns the runs before it; none when it is its turn.
     """
@@ -40,6 +45,8 @@ def ask_for_turn(
         _leave_line(conn, source, layer, before.pop(0))
     if before:
         return before
+    if is_held(conn, source, ERASURE):
+        return ["the erasure of a person"]
     for other in after:
         if not is_alive(other):
             _leave_line(conn, source, layer, other)
@@ -56,6 +63,34 @@ def forget_ended_turns(conn: Connection, source: str, layer: Layer, is_alive: Ca
     for run in _line(conn, source, layer):
         if not is_alive(run):
             _leave_line(conn, source, layer, run)
+
+
+def at_work(conn: Connection, source: str) -> list[tuple[Layer, str, str]]:
+    """(layer, orchestrator run, partition) of those that have the turn; some of them may have ended meanwhile."""
+    for layer in LAYERS:
+        lock(conn, source, layer, "turn")
+    rows = conn.execute(
+        text(
+            "select layer, orchestrator_run, partition_key::text from ops.turn where source = :s and is_held order by 1"
+        ),
+        {"s": source},
+    )
+    return [(layer, run, key) for layer, run, key in rows]
+
+
+def has_open_run(conn: Connection, source: str, layer: Layer, orchestrator_run: str) -> bool:
+    """Whether what an orchestrator run was to make is planned and not yet published: for who cannot ask it."""
+    return bool(
+        conn.execute(
+            text(
+                "select exists (select 1 from ops.turn as t "
+                "inner join ops.run as r using (source, layer, partition_key) "
+                "where source = :s and layer = :l and t.orchestrator_run = :r "
+                "and r.status in ('planned', 'audited'))"
+            ),
+            {"s": source, "l": layer, "r": orchestrator_run},
+        ).scalar()
+    )
 
 
 def _line(conn: Connection, source: str, layer: Layer) -> list[str]:
