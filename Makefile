@@ -50,17 +50,17 @@ clean: ## Stop them and DELETE their data, logs and secrets, and all caches
 setup: $(SETUP) ## Bring the tools into the checkout
 
 .PHONY: test
-test: minio ## Every test: the fast ones, then with real servers; through a real Airflow beside these
+test: minio browser ## Every test: the fast ones, then with real servers; through a real Airflow beside these
 	@$(MAKE) -k -j2 test-servers test-airflow
 
 # Airflow mostly waits, so it is quicker beside the others than after them.
 .PHONY: test-servers
-test-servers: test-fast
+test-servers: test-fast browser
 	@echo "── with real Postgres and MinIO"
 	@$(PYTEST) -m "servers and not airflow"
 
 .PHONY: test-airflow
-test-airflow: $(SETUP)
+test-airflow: $(SETUP) browser
 	@echo "── through a real Airflow (shown when it is done)"
 	@$(BIN)/pytest -m airflow >.tools/test-airflow.log 2>&1 && ended=0 || ended=$$?; cat .tools/test-airflow.log; exit $$ended
 
@@ -111,6 +111,11 @@ bench: $(SETUP) ## Measure compute, Airflow, replay and memory against a baselin
 .PHONY: minio
 minio: $(SETUP)
 	@$(BIN)/python -m lakehouse.stack.minio >/dev/null
+
+# For the tests that look at pages.
+.PHONY: browser
+browser:
+	@.ci/browser
 
 # The build takes minutes where it is needed (once per machine), so it runs beside the set-up; `lakehouse up`
 # waits for it and shows the time.

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import httpx
-import jwt
 import pytest
 
 from lakehouse.home.pages import open_pages
 from lakehouse.stack import laptop
 from lakehouse.stack.network import any_free_port
 
-from .airflow_support import Orchestra, wait_for
+from .airflow_support import Orchestra, like, wait_for
 
 pytestmark = [pytest.mark.servers, pytest.mark.airflow]
 
@@ -40,19 +39,6 @@ def token(orchestra: Orchestra) -> str:
     """An administrator's."""
     with laptop.open_airflow(orchestra.state) as api:
         return str(api._client.headers["Authorization"]).removeprefix("Bearer ")
-
-
-def like(orchestra: Orchestra, token: str, role: str | None) -> str:
-    """A token as Airflow would give to somebody with another role."""
-    options = {"verify_signature": False, "verify_aud": False}
-    known = jwt.decode(token, options=options)  # type: ignore[arg-type]
-    kind = jwt.get_unverified_header(token)
-    return jwt.encode(
-        {**known, "role": role},
-        orchestra.state.jwt_secret,
-        kind["alg"],
-        {"kid": kind["kid"]} if "kid" in kind else None,
-    )
 
 
 def bearer(token: str) -> dict[str, str]:

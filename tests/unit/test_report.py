@@ -63,14 +63,25 @@ def test_the_cause_comes_first_and_soft_rules_do_not_hide_it() -> None:
 
 
 def test_rules_are_a_table_with_the_severity_of_each_line() -> None:
-    table = rule_lines(REPORT)
-    assert [severity for severity, _ in table] == ["head", "hard", "hard", "soft"]
-    heads = table[0][1]
-    for severity, line in table[1:]:
-        assert line[heads.index("severity") :].startswith(severity)
+    (head, heads), *lines = rule_lines(REPORT)
+    assert head == "head"
+    rules = [(severity, line) for severity, line in lines if not line.startswith(" ")]
+    assert [severity for severity, _ in rules] == ["hard", "hard", "soft"]
+    for severity, line in rules:
+        assert line.startswith(severity)
         assert line[heads.index("table") :].startswith("silver.olist_")
-    assert "7 of 900" in table[2][1] and "12 of 1,300" in table[3][1]
+    assert "7 of 900" in rules[1][1] and "12 of 1,300" in rules[2][1]
     assert rule_lines(PASSED) == []
+
+
+def test_meaning_and_keys_are_below_their_rule() -> None:
+    lines = [line for _, line in rule_lines(REPORT)]
+    at = next(n for n, line in enumerate(lines) if "7 of 900" in line)
+    assert lines[at + 1].strip().startswith("order_id points to a row of olist_orders.; follows from")
+    assert lines[at + 2].strip() == "order_id=a · order_id=b"
+    long = replace(SOFT, keys=tuple(f"order_id={n:032}" for n in range(5)))
+    below = [line for _, line in rule_lines(replace(REPORT, broken=(long,)))][3:]
+    assert len(below) == 3 and max(map(len, below)) <= 100
 
 
 def test_rows_are_a_table_with_aligned_numbers() -> None:

@@ -160,7 +160,14 @@ def test_a_chart_that_is_not_described_is_refused_by_name(tmp_path: Path, text: 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0, "0"), (999, "999"), (12_345, "12.3 k"), (16_008_872.12, "16 M"), (4.256, "4.26"), (1_234, "1,234")],
+    [
+        (0, "0"),
+        (999, "999"),
+        (12_345, "12.3 k"),
+        (16_008_872.12, "16.0 M"),
+        (4.256, "4.26"),
+        (1_234, "1,234"),
+    ],
 )
 def test_numbers_are_short(value: float, said: str) -> None:
     assert words.short(value) == said

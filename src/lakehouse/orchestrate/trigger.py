@@ -45,7 +45,7 @@ class PartitionKeyOnce:
         """Change the body of a trigger, or answer 400."""
         path = str(scope.get("path", "")) if scope["type"] == "http" and scope["method"] == "POST" else ""
         found = _PUBLIC.search(path) or _BY_TASK.search(path)
-        if not found or not _has_credentials(scope) or not _is_ours(found["dag"]):
+        if not found or not _has_credentials(scope) or not is_ours(found["dag"]):
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
@@ -84,7 +84,8 @@ def with_key(trigger: dict[str, Any], dag_id: str, *, named: bool) -> dict[str, 
     return told
 
 
-def _is_ours(dag_id: str) -> bool:
+def is_ours(dag_id: str) -> bool:
+    """Whether a DAG is one of a layer."""
     return dag_id in {f"{source}_{layer}" for source in source_names() for layer in LAYERS}
 
 

@@ -197,23 +197,29 @@ def cause_lines(report: Report) -> list[str]:
 
 
 def rule_lines(report: Report) -> list[tuple[str, str]]:
-    """The rules that did not hold, as a table: (severity, line); ``head`` is the severity of its first line."""
+    """The rules that did not hold, as a table: (severity, line); ``head`` is the severity of its first line.
+
+    What is wide stands last, and meaning and keys below their rule, so that a log shows them without moving sideways.
+    """
     if not report.broken:
         return []
-    head = ("severity", "table", "rule", "failed", "allowed", "keys, meaning")
+    head = ("severity", "failed", "allowed", "table", "rule")
     rows = [
         (
             b.severity,
-            f"{b.layer}.{b.table}",
-            b.rule,
             "not evaluated" if b.error else f"{b.failed:,} of {b.checked:,}",
             b.threshold,
-            b.error or " · ".join([*b.keys, b.meaning]) + b._follows(),
+            f"{b.layer}.{b.table}",
+            b.rule,
         )
         for b in report.broken
     ]
-    lines = _aligned([head, *rows])
-    return list(zip(["head", *(b.severity for b in report.broken)], lines, strict=True))
+    first, *lines = _aligned([head, *rows])
+    found = [("head", first)]
+    for b, line in zip(report.broken, lines, strict=True):
+        below = [b.error or b.meaning + b._follows(), *_filled(b.keys)]
+        found += [(b.severity, text) for text in (line, *(f"{' ' * 10}{text}" for text in below if text))]
+    return found
 
 
 def row_lines(report: Report) -> list[str]:
@@ -272,6 +278,17 @@ def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[s
         ).rstrip()
         for row in rows
     ]
+
+
+def _filled(parts: Sequence[str], width: int = 90) -> list[str]:
+    """Parts in as few lines as they fit into; none is broken."""
+    found: list[str] = []
+    for part in parts:
+        if found and len(found[-1]) + len(part) + 3 <= width:
+            found[-1] += f" · {part}"
+        else:
+            found.append(part)
+    return found
 
 
 def _of(rows: int, of: int, unit: str = "row") -> str:

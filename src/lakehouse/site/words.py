@@ -25,13 +25,17 @@ def short(value: float | None) -> str:
     for size, letter in ((1e9, "bn"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             scaled = value / (1e3 if letter == "k" else size)
-            return f"{scaled:.3g} {letter}" if scaled < 100 else f"{scaled:,.0f} {letter}"
+            digits = 2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0
+            return f"{scaled:,.{digits}f} {letter}"
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:,.2f}"
 
 
 def share(value: float | None, digits: int = 1) -> str:
-    """``7.9 %``."""
-    return NOTHING if value is None else f"{100 * value:.{digits}f} %"
+    """``7.9 %``; what is there, but too little to be seen, is ``< 0.1 %``."""
+    if value is None:
+        return NOTHING
+    least = 10.0**-digits
+    return f"< {least:g} %" if 0 < 100 * value < least / 2 else f"{100 * value:.{digits}f} %"
 
 
 def figure(value: float | None, unit: str) -> str:

@@ -1,5 +1,6 @@
 // Draws the charts of a page from the data in it, at the width there is.
 (() => {
+  const isDark = () => getComputedStyle(document.documentElement).getPropertyValue("--is-dark").trim() === "1";
   const accent = "var(--accent)", faint = "var(--line)";
   const series = ["var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s6)"];
   const date = (text) => new Date(text.length === 10 ? `${text}T00:00:00Z` : `${text}Z`);
@@ -8,6 +9,7 @@
   const say = (unit) => (value) => unit === "share" ? d3.format(".1%")(value)
     : unit === "BRL" ? `BRL ${d3.format(",.0f")(value)}` : `${d3.format(",.3~f")(value)} ${unit}`;
   const tick = (unit) => unit === "share" ? d3.format(".0%") : short;
+  const cellText = (unit) => unit === "share" ? d3.format(".1%") : d3.format(".2~s");
   const hourly = (rows) => rows.length > 1 && rows[0].x.length > 10;
   const when = (rows) => hourly(rows) ? hour : month;
 
@@ -17,6 +19,7 @@
     className: "plot", style: { background: "none", color: "var(--dim)", fontSize: "12px", overflow: "visible" }, ...more,
   });
   const time = (box, rows) => ({ type: "utc", label: null, tickSize: 0, nice: false, ticks: box.clientWidth < 400 ? 4 : 6,
+    ...(rows.length && rows.at(-1).x - rows[0].x < 20 * 864e5 ? { tickFormat: d3.utcFormat("%H:%M\n%d %b") } : {}),
     domain: rows.length ? d3.extent(rows, (r) => r.x) : undefined });
 
   const draw = {
@@ -80,7 +83,7 @@
     heatmap(box, { rows, unit, axes }) {
       const columns = [...new Set(rows.map((r) => r.x))], lines = [...new Set(rows.map((r) => r.y))];
       const longest = d3.max(lines, (l) => String(l).length);
-      const wide = box.clientWidth > 520;
+      const wide = box.clientWidth > 480, most = d3.max(rows, (r) => r.value) || 1;
       return Plot.plot(base(box, {
         height: 24 * lines.length + 56, marginLeft: wide ? Math.min(190, 7 * longest + 16) : Math.min(108, 6.4 * longest + 12),
         marginTop: 40, marginBottom: 8, padding: 0,
@@ -91,6 +94,9 @@
         marks: [
           Plot.cell(rows, { x: "x", y: "y", fill: "value", inset: 1, rx: 3,
             title: (r) => `${r.y} · ${axes[0] === "state" ? r.x : `${r.x} ${axes[0] || ""}`}\n${say(unit)(r.value)}`, tip: true }),
+          // Told in the cell too, where there is room, in the colour that stands out from it.
+          ...(wide ? [Plot.text(rows.filter((r) => r.value > 0), { x: "x", y: "y", text: (r) => cellText(unit)(r.value), fontSize: 10,
+            fill: (r) => Math.sqrt(r.value / most) > (isDark() ? 0.72 : 0.8) ? "var(--card)" : "var(--ink)", pointerEvents: "none" })] : []),
         ] }));
     },
     interval(box, { rows, unit }) {
@@ -110,12 +116,14 @@
   const all = () => {
     for (const box of document.querySelectorAll("[data-chart]")) {
       const data = document.getElementById(`data-${box.dataset.chart}`);
-      if (!data || box.dataset.width === String(box.clientWidth)) continue;
-      box.dataset.width = box.clientWidth;
+      const drawn = `${box.clientWidth} ${isDark()}`;
+      if (!data || box.dataset.drawn === drawn) continue;
+      box.dataset.drawn = drawn;
       const chart = JSON.parse(data.textContent);
       box.replaceChildren(draw[chart.kind](box, chart));
     }
   };
   all();
   addEventListener("resize", all);
+  onScheme(all);
 })();
