@@ -28,11 +28,26 @@ def in_menu(entry: str, page: str) -> str:
     return f"{base}/plugin/{entry}{base}{PREFIX}/{entry}/{page}"
 
 
+def gate_address(source: str, layer: Layer, key: str) -> str:
+    """The whole address of a gate's page, of which the log's viewer makes a link.
+
+    Empty where pages are written nowhere, or Airflow does not know its own address (``[api] base_url``).
+    """
+    base = urlsplit(_base_url())
+    if not data_docs() or not base.netloc:
+        return ""
+    return f"{base.scheme}://{base.netloc}{in_menu('data-docs', gate_page(source, layer, key))}"
+
+
 def base_path() -> str:
     """What Airflow's addresses begin with, where it is not at the root of its host; else empty."""
+    return urlsplit(_base_url()).path.rstrip("/")
+
+
+def _base_url() -> str:
     from airflow.sdk.configuration import conf
 
-    return urlsplit(str(conf.get("api", "base_url", fallback=""))).path.rstrip("/")
+    return str(conf.get("api", "base_url", fallback=""))
 
 
 class DataDocsLink(BaseOperatorLink):

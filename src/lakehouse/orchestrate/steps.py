@@ -59,6 +59,7 @@ def gate(source: str, layer: Layer) -> dict[str, Any]:
     from lakehouse.contract import Project
     from lakehouse.errors import GateFailed
     from lakehouse.layer import flow
+    from lakehouse.orchestrate.links import gate_address
     from lakehouse.orchestrate.telling import RESULT, leave_note, tell_audit
     from lakehouse.quality.report import note, read_report
 
@@ -71,7 +72,7 @@ def gate(source: str, layer: Layer) -> dict[str, Any]:
             report = _last_report(homes, source, layer, key)
             if report is None:
                 raise
-            tell_audit(report)
+            tell_audit(report, gate_address(source, layer, key))
             leave_note(ti, note(report))
             ti.xcom_push(key=RESULT, value=report.as_json())
             # The log above has all of it.
@@ -80,7 +81,7 @@ def gate(source: str, layer: Layer) -> dict[str, Any]:
         log.info("%s %s %s: nothing to audit", source, layer, key)
         return found
     report = read_report(found)
-    tell_audit(report)
+    tell_audit(report, gate_address(source, layer, key))
     leave_note(ti, note(report))
     return found
 

@@ -22,12 +22,13 @@ log = logging.getLogger(__name__)
 _LEVELS = {"hard": logging.ERROR, "soft": logging.WARNING}
 
 
-def tell_audit(report: Report) -> None:
-    """Log a gate's report: causes, every rule that did not hold, rows per table, where to look."""
+def tell_audit(report: Report, page: str = "") -> None:
+    """Log a gate's report: causes, every rule that did not hold, rows per table, where to look; ``page`` has it too."""
     from lakehouse.quality import report as text
 
     worst = logging.ERROR if report.hard else logging.WARNING if report.broken else logging.INFO
     log.log(worst, "%s", text.headline(report))
+    _lines([f"page: {page}"] if page else [])
     _lines(map(str, report.refused), logging.ERROR if report.hard else logging.WARNING)
     for severity, line in text.rule_lines(report):
         log.log(_LEVELS.get(severity, logging.INFO), "%s", line)

@@ -71,7 +71,7 @@ def look(plugins: Path) -> str:
 
 
 def front_page(kept: Kept, suites: Sequence[str], plugins: Path) -> str:
-    """All audits that are kept: the newest day first, in it the worst."""
+    """What each layer is like now, blocked ones first; then all audits, the newest day first, in it the worst."""
     last = kept.last_of_partitions()
     newest: dict[tuple[str, str], Gate] = {}
     for gate in last:
@@ -84,7 +84,9 @@ def front_page(kept: Kept, suites: Sequence[str], plugins: Path) -> str:
         days=days,
         newest=[
             _gate(g)
-            for _, g in sorted(newest.items(), key=lambda item: (item[0][0], LAYERS.index(item[0][1])))
+            for g in sorted(
+                newest.values(), key=lambda g: (g.verdict != "blocked", g.source, LAYERS.index(g.layer))
+            )
         ],
         sources=sorted({g.source for g in last}),
         layers=[layer for layer in LAYERS if any(g.layer == layer for g in last)],

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -24,7 +24,7 @@ _WHERE = (
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/**/*.md",
-    "sql/adr/*.md",
+    "sql/adr/[0-9R]*.md",
 )
 #: Further pages that these link to.
 _ALSO = ("data/raw/README.md", "great_expectations/README.md", "tests/fixtures/defects/README.md")
@@ -52,12 +52,12 @@ class Document:
 
     @property
     def summary(self) -> str:
-        """Its first paragraph of prose, as plain text in one line."""
-        for block in re.split(r"\n\s*\n", _COMMENT.sub("", self.text)):
-            if block.strip() and not re.match(r"\s*(#|\||```|>|[-*] |\d+\. |<)", block):
-                plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(block.split()))
-                return re.sub(r"[*`]", "", plain)
-        return ""
+        """Its first paragraph of prose, else the first entry of a list, as plain text in one line."""
+        blocks = [b for b in re.split(r"\n\s*\n", _COMMENT.sub("", self.text)) if b.strip()]
+        prose = (b for b in blocks if not re.match(r"\s*(#|\||```|>|[-*] |\d+\. |<)", b))
+        entries = (re.split(r"\n[-*] ", b[2:])[0] for b in blocks if re.match(r"[-*] ", b))
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(next(chain(prose, entries), "").split()))
+        return re.sub(r"[*`]", "", plain)
 
 
 @dataclass(frozen=True)

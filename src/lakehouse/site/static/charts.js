@@ -31,6 +31,7 @@
         marks: [
           Plot.areaY(points, { x: "x", y: "y", fill: accent, fillOpacity: 0.14, curve: "monotone-x" }),
           Plot.lineY(points, { x: "x", y: "y", stroke: accent, strokeWidth: 1.75, curve: "monotone-x" }),
+          ...(points.length === 1 ? [Plot.dot(points, { x: "x", y: "y", fill: accent, r: 3 })] : []),
         ] });
     },
     bars(box, { rows, unit }) {

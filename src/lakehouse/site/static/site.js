@@ -4,7 +4,8 @@
 
   // On a narrow screen the menu scrolls: the page's own entry is in sight.
   const menu = document.querySelector("nav"), entry = menu.querySelector("[aria-current]");
-  if (entry) menu.scrollLeft = entry.offsetLeft - (menu.clientWidth - entry.offsetWidth) / 2;
+  const showEntry = () => { menu.scrollLeft = entry.offsetLeft - (menu.clientWidth - entry.offsetWidth) / 2; };
+  if (entry) { showEntry(); addEventListener("resize", showEntry); }
 
   const age = (iso) => {
     const seconds = Math.max(0, (Date.now() - new Date(iso)) / 1000);
