@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from lakehouse.cli import (
     adr,
     advise,
+    backup,
     bench,
     demo,
     docs,
@@ -134,6 +135,7 @@ for noun in (
     run,
     maintain,
     sql,
+    backup,
     generate,
     adr,
     demo,

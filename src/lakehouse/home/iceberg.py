@@ -327,6 +327,19 @@ def ensure_table(
     return [entry.metadata_file for entry in table.metadata.metadata_log[-1:]]
 
 
+def referenced(table: Table) -> set[str]:
+    """The objects that a table's readers need: its metadata, all of its snapshots, and the newest one's files."""
+    snapshots = table.snapshots()
+    found = {table.metadata_location, *(s.manifest_list for s in snapshots)}
+    current = table.current_snapshot()
+    for manifest in current.manifests(table.io) if current else ():
+        found.add(manifest.manifest_path)
+        found |= {
+            e.data_file.file_path for e in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+        }
+    return found
+
+
 def new_data_file(location: str) -> str:
     """A name for a data file that nobody else will use."""
     return f"{location}/data/{uuid.uuid4()}.parquet"

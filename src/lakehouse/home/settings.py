@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     reader_access_key: str = Field(default="", description="Of who reads the lake without personal data")
     reader_secret_key: SecretStr = SecretStr("")
     region: str = ""
+    backup_endpoint: str = Field(default="", description="Of the store of backups, when it is another one")
+    backup_access_key: str = Field(default="", description="Of the store of backups; else the access key")
+    backup_secret_key: SecretStr = SecretStr("")
     data_docs: str = Field(
         default="",
         description="where gates write Data Docs: a folder or s3://<bucket>/<prefix>; nowhere when empty",

@@ -25,6 +25,8 @@ ANALYST_ROLE = "lakehouse_analyst"
 MONITOR_ROLE = "lakehouse_monitor"
 #: How long anybody waits for a lock.
 _PATIENCE_S = 60
+#: Of a database that is being restored, before the backup's id.
+_RESTORING = "lakehouse: being restored from "
 
 
 def run_script(conn: Connection, sql: str) -> None:
@@ -169,12 +171,13 @@ def prepare(homes: Homes, project: Project) -> bool:
 
     Raises:
         ContractError: a column's type in the warehouse is not the contract's any more.
-        LakehouseError: a lock was not free within a minute.
+        LakehouseError: a lock was not free within a minute, or a backup is being restored.
     """
     from lakehouse.home import lake
 
     wanted = fingerprint(project)
     with homes.engine.connect() as conn:
+        _refuse_half_restored(conn)
         if _remembered(conn, "fingerprint") == wanted:
             return False
     homes.ensure_bucket()
@@ -209,6 +212,36 @@ def take_sample(conn: Connection) -> None:
 def is_prepared(conn: Connection) -> bool:
     """Whether the ledger is there, whatever the state of everything else."""
     return conn.execute(text("select to_regclass('ops.open_partition')")).scalar() is not None
+
+
+def being_restored(conn: Connection) -> str | None:
+    """The backup that is being restored into this database; None when it is all there, or none is."""
+    told = "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
+    comment = str(conn.execute(text(told)).scalar() or "")
+    return comment.removeprefix(_RESTORING) if comment.startswith(_RESTORING) else None
+
+
+def begin_restore(conn: Connection, backup_id: str) -> None:
+    """Let the database say of itself that it is being restored; until :func:`restored` nobody can prepare it."""
+    _comment(conn, literal(_RESTORING + backup_id))
+
+
+def restored(conn: Connection) -> None:
+    """The database is all there."""
+    _comment(conn, "null")
+
+
+def _comment(conn: Connection, value: str) -> None:
+    name = conn.execute(text("select quote_ident(current_database())")).scalar_one()
+    run_script(conn, f"comment on database {name} is {value}")
+
+
+def _refuse_half_restored(conn: Connection) -> None:
+    if backup := being_restored(conn):
+        raise LakehouseError(
+            f"This warehouse is being restored from the backup {backup}; that has not finished.",
+            "Run `lakehouse restore` again: it continues.",
+        )
 
 
 def _refuse_older(conn: Connection) -> None:

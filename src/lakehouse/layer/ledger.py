@@ -476,3 +476,16 @@ def note_failure(conn: Connection, source: str, layer: Layer, partition_key: str
         ),
         {"s": source, "l": layer, "k": partition_key, "m": message},
     )
+
+
+def forget_work_at_hand(conn: Connection) -> None:
+    """End all runs that are at work, and forget what they had staged and who had or wanted a turn: in a restored
+    ledger, which came without the stage and without these processes.
+    """
+    for statement in (
+        "update ops.publish set status = 'closed' where status in ('planned', 'staged')",
+        "update ops.run set status = 'abandoned', ended_at = clock_timestamp() where status in ('planned', 'audited')",
+        "delete from ops.lake_file where status = 'staged'",
+        "delete from ops.turn",
+    ):
+        conn.execute(text(statement))
