@@ -46,8 +46,10 @@ def test_environment_variables_are_read_in_one_place() -> None:
         for p in FILES
         if re.search(r"os\.(environ|getenv)", code_without_texts(p))
     }
-    # Endpoints; where the checkout is; the bucket, in tasks; the manual; a home for Airflow; silence in a library.
+    # Endpoints; where the checkout is; the bucket, in tasks; the manual; a home for Airflow; silence in a library; what
+    # pg_dump inherits.
     allowed = {
+        "backup.programs",
         "home.settings",
         "contract.project",
         "orchestrate.homes",

@@ -61,8 +61,9 @@ def make_backup(stack: Stack, place: Place, programs: Programs, report: Reporter
     started, now = time.monotonic(), datetime.now(UTC)
     place.make()
     with hold(stack.homes) as moment:
-        known = _known_sums(place, moment)
-        backup_id = records.new_id(now)
+        earlier = records.backups(place)
+        known = _known_sums(place, earlier, moment)
+        backup_id = records.new_id(now, {one.id for one in earlier})
         with report.step("Postgres") as detail:
             written = dump(
                 programs.find("pg_dump", moment.postgres),
@@ -101,14 +102,14 @@ def make_backup(stack: Stack, place: Place, programs: Programs, report: Reporter
     return made
 
 
-def _known_sums(place: Place, moment: Moment) -> dict[str, str]:
+def _known_sums(place: Place, earlier: Iterable[Backup], moment: Moment) -> dict[str, str]:
     """Stored name → SHA-256, of all whole backups of this lakehouse.
 
     Raises:
         LakehouseError: the backups are another lakehouse's.
     """
     known: dict[str, str] = {}
-    for one in records.backups(place):
+    for one in earlier:
         if one.lakehouse != moment.lakehouse:
             raise LakehouseError(
                 f"{place.name} holds backups of another lakehouse.", "Name a folder or prefix of its own."

@@ -179,7 +179,7 @@ class Folder:
     def open(self, name: str, token: str = "") -> IO[bytes]:
         """See :meth:`Place.open`."""
         try:
-            stream = (self.root / name).open("rb")
+            stream = self._path(name).open("rb")
         except FileNotFoundError as error:
             raise Changed(name) from error
         stat = os.fstat(stream.fileno())
@@ -190,7 +190,7 @@ class Folder:
 
     def write(self, name: str, source: Hashing, *, long: bool = False) -> None:
         """See :meth:`Place.write`."""
-        path = self.root / name
+        path = self._path(name)
         for parent in reversed(path.relative_to(self.root).parents[:-1]):
             (self.root / parent).mkdir(exist_ok=True, mode=0o700)
         half = path.with_name(path.name + _PART)
@@ -211,7 +211,7 @@ class Folder:
     def delete(self, names: Iterable[str]) -> None:
         """See :meth:`Place.delete`. Folders that become empty go too."""
         for name in names:
-            path = self.root / name
+            path = self._path(name)
             path.unlink(missing_ok=True)
             with suppress(OSError):  # not empty
                 for parent in path.relative_to(self.root).parents[:-1]:
@@ -220,7 +220,14 @@ class Folder:
     @contextmanager
     def on_disk(self, name: str) -> Iterator[Path]:
         """See :meth:`Place.on_disk`."""
-        yield self.root / name
+        yield self._path(name)
+
+    def _path(self, name: str) -> Path:
+        if ".." in name.split("/") or name.startswith("/"):
+            raise LakehouseError(
+                f"{name!r} leads out of {self.root}.", "Somebody has changed this backup: use another."
+            )
+        return self.root / name
 
 
 @dataclass(frozen=True)

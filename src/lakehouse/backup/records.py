@@ -10,9 +10,9 @@ objects/<name>                 objects, shared by all backups; an object that ma
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,9 +50,11 @@ class Backup(BaseModel):
         return f"{BACKUPS}{self.id}/{name}"
 
 
-def new_id(now: datetime) -> str:
+def new_id(now: datetime, taken: Collection[str]) -> str:
     """An id that sorts by time and is a file's name everywhere: ``20261130T183000Z``."""
-    return now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    while (made := now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")) in taken:
+        now += timedelta(seconds=1)
+    return made
 
 
 def stored_name(name: str, token: str) -> str:
@@ -134,9 +136,9 @@ def choose(place: Place, backup_id: str | None) -> Backup:
     chosen = [b for b in found if backup_id in (None, b.id)]
     if not chosen:
         raise LakehouseError(
-            f"There is no backup {backup_id or ''} in {place.name}.".replace("  ", " ").replace(
-                "backup in", "backup in"
-            ),
+            f"There is no backup {backup_id} in {place.name}."
+            if backup_id
+            else f"{place.name} holds no backup.",
             f"There are: {', '.join(b.id for b in found)}."
             if found
             else "`lakehouse backup PLACE` makes one.",

@@ -42,11 +42,12 @@ def backup(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The backups as JSON.")] = False,
 ) -> None:
-    """Back up warehouse, ledger, catalog, lake, landing zone and Data Docs, while the lakehouse works.
+    """Back up the lakehouse while it works.
 
-    The database is dumped by `pg_dump` at one moment; then every object that it names then is copied, which nobody
-    deletes meanwhile. Objects that an earlier backup has copied are not copied again. A backup counts when its
-    `backup.json` is there, which is written last; what was interrupted continues with the same command.
+    `pg_dump` dumps the database (warehouse, ledger, catalog) at one moment; then all objects of the lake that it names
+    are copied, which nobody deletes meanwhile, with the landing zone and Data Docs. What an earlier backup has copied
+    is not copied again. A backup counts when its `backup.json` is there, which is written last; what was
+    interrupted continues with the same command.
 
     It holds all personal data and no password. Airflow's own database and the secrets in `LAKEHOUSE_HOME` (or `.env`)
     are not in it.
@@ -177,6 +178,7 @@ def _target(reporter: RichReporter) -> Target:
     state = memory.load(home)
     if os.environ.get("LAKEHOUSE_PG_DSN") and state is None:
         homes = open_homes()
+        homes.ensure_bucket()
         return Target(homes, open_homes(landing=True), _pages(homes))
     if state and state.s3:
         refuse_mixture(state)
