@@ -43,7 +43,7 @@ def command(home: StackHome, *arguments: str, fails: bool = False) -> Any:
         capture_output=True,
         text=True,
     )
-    assert (done.returncode != 0) == fails, done.stderr
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return json.loads(done.stdout) if "--json" in arguments else done.stderr
 
 

@@ -191,6 +191,7 @@ class Folder:
     def write(self, name: str, source: Hashing, *, long: bool = False) -> None:
         """See :meth:`Place.write`."""
         path = self._path(name)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for parent in reversed(path.relative_to(self.root).parents[:-1]):
             (self.root / parent).mkdir(exist_ok=True, mode=0o700)
         half = path.with_name(path.name + _PART)
