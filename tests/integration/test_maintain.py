@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.contract import Project
 from lakehouse.contract.model import DeliveryKind
 from lakehouse.errors import LakehouseError
-from lakehouse.home import expiry, warehouse
+from lakehouse.home import expiry, iceberg, warehouse
 from lakehouse.home.pages import LocalPages
 from lakehouse.home.settings import Keep
 from lakehouse.layer import flow, maintenance, retention
 
 from ..support.lakehouse import Lakehouse, copy_project
-from ..support.olist import DAY, Delivery, small_shop
+from ..support.olist import DAY, Delivery, ident, small_shop
 from .test_avazu_flow import FIRST, SECOND, avazu
 from .test_lake_registry import (
     assert_iceberg_agrees,
@@ -149,25 +148,25 @@ def full(*numbers: int, city: str = "sao paulo") -> Delivery:
     return delivery
 
 
-@pytest.fixture(scope="module")
-def places_only(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with one landed table that keeps no history."""
+def only(alone: Lakehouse, table: str, folder: Path) -> Lakehouse:
+    """A lakehouse with one landed table of Olist, and no gold."""
 
     def edit(root: Path) -> None:
         for path in (root / "contracts").glob("*/*.yaml"):
-            if (path.parent.name, path.stem) != ("olist", "geolocation"):
+            if (path.parent.name, path.stem) != ("olist", table):
                 path.unlink()
         for path in (root / "sql/gold").glob("*.sql"):
             path.unlink()
 
-    return copy_project(tmp_path_factory.mktemp("places-only"), edit)
+    made = replace(alone, project=copy_project(folder, edit))
+    warehouse.prepare(made.homes, made.project)
+    return made
 
 
 @pytest.fixture
-def places(alone: Lakehouse, places_only: Project) -> Lakehouse:
-    made = replace(alone, project=places_only)
-    warehouse.prepare(made.homes, made.project)
-    return made
+def places(alone: Lakehouse, tmp_path_factory: pytest.TempPathFactory) -> Lakehouse:
+    """A table that keeps no history."""
+    return only(alone, "geolocation", tmp_path_factory.mktemp("places"))
 
 
 def test_what_a_newer_complete_delivery_says_again_is_retired_and_nothing_else(places: Lakehouse) -> None:
@@ -251,6 +250,41 @@ def test_a_load_in_flight_is_not_touched_and_publishes_afterwards(sellers: Lakeh
     sellers.run_layer("gold", day(6))
     assert sellers.row_versions("gold") == versions
     assert sellers.query("select * from ops.open_partition") == []
+
+
+def test_masked_copies_are_maintained_with_their_tables(
+    alone: Lakehouse, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    customers = only(alone, "customers", tmp_path_factory.mktemp("customers"))
+    for number in range(4):
+        delivery = small_shop()
+        row = delivery.rows("customers")[0]
+        delivery.tables["customers"] = [row | {"customer_id": ident("customer", number)}]
+        customers.land(delivery, day(number))
+        customers.run(day(number), "silver")
+    assert_all_went_well(maintenance.maintain(job(customers, days=60)))
+    assert len(live_files(customers)["silver", "olist_customers"]) == 1
+    assert_homes_agree(customers)
+    assert_nothing_is_left_over(customers)
+    masked = customers.homes.catalog().load_table("masked.olist_customers")
+    assert len(masked.snapshots()) == 1
+    assert masked.scan().to_arrow()["zip_code_prefix"].to_pylist() == ["***"] * 4
+
+
+def test_publishes_that_change_nothing_take_no_snapshot_from_readers(
+    places: Lakehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(iceberg, "KEEP_SNAPSHOTS", 3)
+    for number in range(3):
+        places.land(full(1, 2, city=f"cidade {number}"), day(number), kind="full")
+        places.run(day(number), "silver")
+    for _ in range(5):
+        flow.plan(places.homes, places.project, "olist", "silver", day(2), "everything")
+        for step in (places.stage, places.gate, places.publish):
+            step("silver", day(2))
+    table = places.homes.catalog().load_table("silver.olist_geolocation")
+    shown = [table.scan(snapshot_id=s.snapshot_id).to_arrow()["city"].to_pylist() for s in table.snapshots()]
+    assert sorted(shown) == [[f"cidade {n}"] * 2 for n in range(3)]
 
 
 def put(lakehouse: Lakehouse, key: str) -> str:
