@@ -93,7 +93,7 @@ def _logs() -> tuple[Pages, ...]:
 
 
 def _airflow() -> Callable[[datetime, bool], int] | None:
-    """What cleans the database of the laptop's Airflow; None when the homes are not the laptop's."""
+    """What cleans the database of the laptop's Airflow; None when it has none, or the homes are not the laptop's."""
     import os
 
     from lakehouse.cli.context import stack_state
@@ -107,8 +107,10 @@ def _airflow() -> Callable[[datetime, bool], int] | None:
         state = stack_state()
     except StackError:
         return None
-    server = server_of(state)
-    environment = os.environ | airflow.environment(StackHome.locate(), state, server)
+    home, server = StackHome.locate(), server_of(state)
+    if not airflow.is_migrated(home):
+        return None
+    environment = os.environ | airflow.environment(home, state, server)
     return lambda before, apply: clean(server.airflow_dsn, before, apply, environment)
 
 

@@ -228,7 +228,9 @@ def renew_tables(job: Job) -> Outcome:
         for table in worn:
             tidy.renew(job.homes, table)
     notes = [f"{name}: left by a run that is over" for name in left]
-    notes += [f"{t.relation}: {'analyse' if t.is_whole else f'{t.dead_rows} dead rows'}" for t in worn]
+    notes += [
+        f"{t.relation}: {f'{t.dead_rows} dead rows' if t.dead_rows else 'old statistics'}" for t in worn
+    ]
     rows = sum(t.dead_rows for t in worn)
     return Outcome(
         "warehouse", objects=len(left) + len(worn), bytes=size, rows=rows, notes=tuple(_some(notes))
@@ -282,7 +284,7 @@ def run_step(job: Job, name: str) -> Outcome:
     try:
         done = STEPS[name](job)
     except Exception as error:
-        log.warning("Maintenance, step %s:", name, exc_info=True)
+        log.info("Maintenance, step %s:", name, exc_info=True)  # people are told by the outcome
         told = f"{error.message} {error.hint}" if isinstance(error, LakehouseError) else repr(error)
         return Outcome(name, "failed", notes=(told,))
     if done.state == "nothing" and (done.objects or done.rows):

@@ -17,6 +17,8 @@ from lakehouse.errors import LakehouseError
 #: The command prints this for each table.
 _FOUND = re.compile(r"^Found (\d+) rows meeting deletion criteria", re.MULTILINE)
 _LIMIT_S = 1800
+#: What the supervisor of a task sets so that its process stays away from the database.
+_BLOCKS = ("AIRFLOW__CORE__SQL_ALCHEMY_CONN", "_AIRFLOW_PROCESS_CONTEXT")
 
 
 def clean(dsn: str, before: datetime, apply: bool, environment: Mapping[str, str] | None = None) -> int:
@@ -33,6 +35,7 @@ def clean(dsn: str, before: datetime, apply: bool, environment: Mapping[str, str
     Raises:
         LakehouseError: the command failed; says what it said last.
     """
+    variables = {k: v for k, v in (environment or os.environ).items() if k not in _BLOCKS}
     url = dsn.replace("postgresql://", "postgresql+psycopg2://", 1)
     # Kept copies of what is removed would grow in its place.
     how = ["--skip-archive", "--yes", "--error-on-cleanup-failure"] if apply else ["--dry-run"]
@@ -40,7 +43,7 @@ def clean(dsn: str, before: datetime, apply: bool, environment: Mapping[str, str
     try:
         done = subprocess.run(
             [*command, *how],
-            env=dict(environment or os.environ) | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url},
+            env=variables | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

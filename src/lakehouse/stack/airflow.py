@@ -270,13 +270,22 @@ def write_passwords(home: Path, password: str, others: Mapping[str, str] | None 
     write_private(_passwords_file(home), json.dumps({USER: password, **(others or {})}) + "\n")
 
 
+def _marker(home: StackHome) -> Path:
+    return home.airflow / "metadata-version"
+
+
+def is_migrated(home: StackHome) -> bool:
+    """Whether this stack's Airflow has a database."""
+    return _marker(home).exists()
+
+
 def migrate(home: StackHome, server: postgres.PostgresServer, variables: Mapping[str, str]) -> None:
     """Create or upgrade the metadata database; nothing to do when this version has been there.
 
     Raises:
         StackError: Airflow's migration failed.
     """
-    version, marker = importlib.metadata.version("apache-airflow"), home.airflow / "metadata-version"
+    version, marker = importlib.metadata.version("apache-airflow"), _marker(home)
     if marker.exists() and marker.read_text() == version:
         return
     if not marker.exists():
