@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from lakehouse.layer.ledger import note_failure
 from lakehouse.monitor import questions
 from lakehouse.monitor.exporter import PROBES, Exporter
 from lakehouse.monitor.figures import FAMILIES
-from lakehouse.stack import roles
+from lakehouse.stack import health, roles
 from lakehouse.stack.network import LOOPBACK, any_free_port
 from lakehouse.stack.postgres import PostgresServer
 from lakehouse.stack.s3 import S3Server
@@ -219,6 +220,28 @@ def test_a_home_that_does_not_answer_is_told_and_the_rest_is_still_shown(
     assert "lakehouse_rows" in shown(no_lake)
     no_airflow = Exporter(exporter.engine, airflow=dict[str, str])
     assert ("LakehouseAirflowDown", "") in alerts(no_airflow)
+
+
+def test_servers_that_hang_are_down_and_a_scrape_does_not_hang_with_them(
+    loaded: Lakehouse, exporter: Exporter
+) -> None:
+    """They accept connections and say nothing; asked again, they are not asked twice at a time."""
+    with closing(socket.create_server((LOOPBACK, 0))) as silent:
+        address = f"{LOOPBACK}:{silent.getsockname()[1]}"
+        hanging = Exporter(
+            open_engine(make_url(f"postgresql://lakehouse_monitor:x@{address}/lakehouse"), "metrics"),
+            f"http://{address}",
+            airflow=lambda: health.airflow(f"http://{address}"),
+        )
+        started = time.monotonic()
+        found = alerts(hanging)
+        assert time.monotonic() - started < 12
+        assert {("LakehouseStoreUnreachable", "warehouse"), ("LakehouseStoreUnreachable", "lake")} <= found
+        assert ("LakehouseAirflowDown", "") in found
+        pending = hanging._pending["warehouse"]
+        list(hanging.collect())
+        assert hanging._pending["warehouse"] is pending
+    assert alerts(exporter).isdisjoint(found)
 
 
 def test_every_query_of_the_dashboard_runs_on_the_real_schema(monitor: Connection) -> None:

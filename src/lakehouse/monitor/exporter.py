@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Of all that is asked, together: a server that hangs is down, and a scrape must not hang with it.
+_PATIENCE_S = 8.0
 _TIMEOUT_S = 5.0
 #: Never through a proxy: the store is near.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -53,6 +58,9 @@ class Exporter:
     #: Component of Airflow → its state; None: not looked at.
     airflow: Callable[[], Mapping[str, str]] | None = None
     registry: CollectorRegistry = field(default_factory=CollectorRegistry, repr=False)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(3), repr=False)
+    #: What was asked and has not been answered yet, by whom.
+    _pending: dict[str, Future[Any]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.registry.register(self)
@@ -62,16 +70,35 @@ class Exporter:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric with its values of now."""
+        """Every metric with its values of now. All servers are asked at once; who does not answer in time is down."""
+        deadline = time.monotonic() + _PATIENCE_S
+        self._ask("warehouse", self._from_the_ledger)
+        self._ask("lake", lambda: answers(self.store_url))
+        self._ask("airflow", self.airflow or dict)
         up = GaugeMetricFamily(HOME_UP, PROBES[HOME_UP], labels=["home"])
-        metrics = self._from_the_ledger()
+        metrics = self._answer("warehouse", deadline)
         up.add_metric(["warehouse"], float(metrics is not None))
         if self.store_url:
-            up.add_metric(["lake"], float(answers(self.store_url)))
+            up.add_metric(["lake"], float(bool(self._answer("lake", deadline))))
         yield up
         yield from (metrics or {}).values()
-        yield from self._airflow()
+        if self.airflow:
+            yield _airflow(self._answer("airflow", deadline) or {})
         yield from self._disks()
+
+    def _ask(self, whom: str, question: Callable[[], Any]) -> None:
+        """Ask, unless the last question has not been answered yet."""
+        if whom not in self._pending:
+            self._pending[whom] = self._threads.submit(question)
+
+    def _answer(self, whom: str, deadline: float) -> Any:
+        """The answer; None when there is none in time."""
+        try:
+            found = self._pending[whom].result(max(0.0, deadline - time.monotonic()))
+        except NotInTime:
+            return None
+        del self._pending[whom]
+        return found
 
     def _from_the_ledger(self) -> dict[str, GaugeMetricFamily] | None:
         """Name → metric; None when the warehouse does not tell."""
@@ -90,16 +117,6 @@ class Exporter:
             log.warning("The warehouse does not tell: %s", str(error.__cause__ or error).strip())
             return None
         return found
-
-    def _airflow(self) -> Iterator[Metric]:
-        if self.airflow is None:
-            return
-        up = GaugeMetricFamily(AIRFLOW_UP, PROBES[AIRFLOW_UP], labels=["component"])
-        states = self.airflow()
-        up.add_metric(["api_server"], float(bool(states)))
-        for component, state in states.items():
-            up.add_metric([component], float(state == "healthy"))
-        yield up
 
     def _disks(self) -> Iterator[Metric]:
         free = GaugeMetricFamily(DISK_FREE, PROBES[DISK_FREE], labels=["path"])
@@ -129,6 +146,14 @@ class Exporter:
     def text(self) -> str:
         """What a scrape sees, in Prometheus' text format."""
         return generate_latest(self.registry).decode()
+
+
+def _airflow(states: Mapping[str, str]) -> Metric:
+    up = GaugeMetricFamily(AIRFLOW_UP, PROBES[AIRFLOW_UP], labels=["component"])
+    up.add_metric(["api_server"], float(bool(states)))
+    for component, state in states.items():
+        up.add_metric([component], float(state == "healthy"))
+    return up
 
 
 def answers(url: str) -> bool:
