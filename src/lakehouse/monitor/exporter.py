@@ -45,7 +45,7 @@ PROBES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exporter:
     """A collector of prometheus_client: what it yields is what a scrape sees."""
 
