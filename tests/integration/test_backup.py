@@ -323,6 +323,18 @@ def test_backups_of_another_lakehouse_are_left_alone(backed: Backed) -> None:
         backed.backup()
 
 
+def test_a_damaged_list_stops_no_new_backup_and_nothing_is_removed(backed: Backed) -> None:
+    (old,) = backups(backed.place)
+    (backed.place.root / old.path("SHA256SUMS")).write_text("")
+    made = backed.backup()
+    verify(backed.place, made, Notes())
+    pool = backed.place.list("objects/")
+    with pytest.raises(LakehouseError, match=f"{old.id} is damaged"):
+        tidy(backed.homes, backed.place, 2, lambda _: None)
+    assert backed.place.list("objects/") == pool
+    assert tidy(backed.homes, backed.place, 1, lambda _: None) == [old.id]
+
+
 def test_coreutils_check_a_backup(backed: Backed) -> None:
     (made,) = backups(backed.place)
     done = subprocess.run(

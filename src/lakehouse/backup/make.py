@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -114,7 +114,8 @@ def _known_sums(place: Place, earlier: Iterable[Backup], moment: Moment) -> dict
             raise LakehouseError(
                 f"{place.name} holds backups of another lakehouse.", "Name a folder or prefix of its own."
             )
-        known |= records.read_sums(place, one)
+        with suppress(LakehouseError):  # a damaged list; what it names is read back
+            known |= records.read_sums(place, one)
     return known
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lakehouse.backup.places import Hashing, Place
+from lakehouse.backup.places import Changed, Hashing, Place
 from lakehouse.errors import LakehouseError
 
 BACKUPS, OBJECTS = "backups/", "objects/"
@@ -86,13 +86,15 @@ def read_sums(place: Place, backup: Backup) -> dict[str, str]:
     Raises:
         LakehouseError: the list is not what was written.
     """
-    with closing(place.open(backup.path(SUMS))) as stream:
+    text, sha256 = "", ""
+    with suppress(Changed), closing(place.open(backup.path(SUMS))) as stream:
         source = Hashing(stream)
         text = source.read().decode(errors="replace")
-    if source.written.sha256 != backup.sums_sha256:
+        sha256 = source.written.sha256
+    if sha256 != backup.sums_sha256:
         raise LakehouseError(
-            f"The backup {backup.id} is damaged: {backup.path(SUMS)} is not what was written.",
-            "Use another one: `lakehouse backup PLACE --list`.",
+            f"The backup {backup.id} is damaged: {backup.path(SUMS)} is missing or not what was written.",
+            "Use another one (`lakehouse backup PLACE --list`), and delete its folder.",
         )
     pairs = (line.split("  ", 1) for line in text.splitlines())
     return {name: sha256 for sha256, name in pairs}
