@@ -13,6 +13,7 @@ from lakehouse.stack.postgres import PostgresServer
 from lakehouse.stack.s3 import S3Server
 
 from ..support.lakehouse import Lakehouse, copy_project
+from ..support.once import Once
 from ..support.templates import Templates
 
 
@@ -31,6 +32,14 @@ def templates(
 ) -> Templates:
     """Lakehouses to copy."""
     return Templates(pg_server, s3_server, flow_project, tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Once:
+    """Works a value out in one of the test processes, for all of them."""
+    own = tmp_path_factory.getbasetemp()
+    # Processes of one run have folders side by side; a run without them has nobody to share with.
+    return Once(own.parent if hasattr(request.config, "workerinput") else own)
 
 
 @pytest.fixture

@@ -294,7 +294,7 @@ def test_all_services_came_up_healthy_in_their_order(machine: Machine) -> None:
 
 
 def test_jobs_may_be_repeated(machine: Machine) -> None:
-    for name in ("credentials", "database", "store", "homes", "airflow-migrate", "airflow-pools"):
+    for name in ("credentials", "database", "store", "homes", "airflow-migrate", "airflow-pools", "operate"):
         machine.job(name)
 
 

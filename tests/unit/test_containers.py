@@ -159,15 +159,15 @@ TASKS = {"airflow-scheduler", "airflow-worker"}
 COMPONENTS = TASKS | {"airflow-api-server", "airflow-dag-processor", "airflow-triggerer"}
 HOLDERS = {
     "LAKEHOUSE_PG_SUPERUSER_PASSWORD": {"postgres", "database"},
-    "LAKEHOUSE_PG_LOADER_PASSWORD": {"database", "homes", "landing"} | TASKS,
+    "LAKEHOUSE_PG_LOADER_PASSWORD": {"database", "homes", "landing", "operate"} | TASKS,
     "LAKEHOUSE_PG_ANALYST_PASSWORD": {"database"} | TASKS,  # tasks build the site
     "LAKEHOUSE_PG_MONITOR_PASSWORD": {"database", "metrics", "grafana"},
     "LAKEHOUSE_GRAFANA_PASSWORD": {"grafana"},
     "LAKEHOUSE_PG_GUARD_PASSWORD": {"database", "guard"},
     "LAKEHOUSE_PG_AIRFLOW_PASSWORD": {"database", "airflow-migrate"} | COMPONENTS,
     "LAKEHOUSE_S3_ROOT_PASSWORD": {"minio", "store"},
-    "LAKEHOUSE_SECRET_KEY": {"store", "homes", "airflow-api-server", "airflow-triggerer"} | TASKS,
-    "LAKEHOUSE_LANDING_SECRET_KEY": {"store", "landing"},
+    "LAKEHOUSE_SECRET_KEY": {"store", "homes", "operate", "airflow-api-server", "airflow-triggerer"} | TASKS,
+    "LAKEHOUSE_LANDING_SECRET_KEY": {"store", "landing", "operate"},
     "LAKEHOUSE_READER_SECRET_KEY": {"store"},
     "LAKEHOUSE_AIRFLOW_PASSWORD": {"airflow-api-server"},
     "LAKEHOUSE_AIRFLOW_OPERATOR_PASSWORD": {"airflow-api-server", "airflow-pools"},
@@ -202,6 +202,7 @@ def test_what_is_optional_is_in_no_ordinary_start() -> None:
         "airflow-worker": ["celery"],
         "redis": ["celery"],
         "landing": ["tools"],
+        "operate": ["tools"],
         "metrics": ["monitoring"],
         "prometheus": ["monitoring"],
         "grafana": ["monitoring"],
