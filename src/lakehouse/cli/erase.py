@@ -73,7 +73,12 @@ def erase(
         homes.engine.dispose()
         landing.engine.dispose()
     if json:
-        told = {"erasure_id": outcome.erasure_id, "applied": apply, "touched": dict(outcome.touched)}
+        told = {
+            "erasure_id": outcome.erasure_id,
+            "applied": apply,
+            "touched": dict(outcome.touched),
+            "warnings": list(outcome.warnings),
+        }
         typer.echo(dumps(told, indent=2))
     else:
         _tell(outcome, applied=apply)
@@ -83,6 +88,8 @@ def _tell(outcome: Outcome, *, applied: bool) -> None:
     for place, count in sorted(outcome.touched.items()):
         if count:
             typer.echo(f"{place:<34} {count:>9,}")
+    for warning in outcome.warnings:
+        typer.secho(warning, fg="yellow", err=True)
     if applied:
         typer.secho(
             f"Erased, and found nowhere any more. The record is row {outcome.erasure_id} of ops.erasure.",

@@ -7,8 +7,8 @@ row is written twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,6 @@ from sqlalchemy import Connection, text
 
 from lakehouse.compile.ddl import RAW_CONSTANTS, literal
 from lakehouse.contract import Project
-from lakehouse.contract.erasure import Link, handed_on
 from lakehouse.engine.session import Session, open_session
 from lakehouse.errors import FileDefect, LakehouseError
 from lakehouse.home.homes import Homes
@@ -25,7 +24,7 @@ from lakehouse.home.rows import copy_rows, create_stage, wire_schema
 from lakehouse.landing.delimited import read_batches
 from lakehouse.landing.manifest import read_manifest
 from lakehouse.landing.stream import Digest
-from lakehouse.layer.erased import Erased, note, read_erased, still_there
+from lakehouse.layer.erased import Erased, note_leads, read_erased
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Batch, Publish, Wanted, batch_id, mark_accounted, mark_staged
 from lakehouse.layer.place import attach_rows, batch_partition
@@ -89,11 +88,6 @@ where table_name = :t and partition_key = :k and batch_id <> :b and superseded_b
 """
 #: What is stored says something else now: silver has to take it up again, unless another batch is current.
 _REWRITTEN = "update ops.batch set silver_publish_id = null where batch_id = :b and superseded_by is null"
-_STORED = """
-select batch_id::text, kind from ops.batch
-where table_name = :t and partition_key = cast(:k as date) and bronze_publish_id is not null and size_bytes > 0
-order by 1
-"""
 #: Batches that an erasure has taken rows out of, by what is in the landing zone now.
 _WAS = """
 select table_name, landing_key, landing_hash, batch_id::text, source_key, source_hash from ops.batch
@@ -245,42 +239,10 @@ def _stay_retired(project: Project, batches: Sequence[Batch], known: Sequence[An
 def _plan_rewriting(conn: Connection, project: Project, ask: Ask) -> Plan:
     """Of each table one stored batch of the partition, current or not, that shows persons who were erased."""
     erased = read_erased(conn, ask.source)
-    wanted = []
-    for contract in project.tables(ask.source) if erased else ():
-        if not erased or not erased.concerns(contract) or not contract.erased_columns:
-            continue
-        stored = conn.execute(text(_STORED), {"t": contract.table, "k": ask.partition_key}).all()
-        condition = still_there(contract, erased.key)
-        for batch, kind in stored:  # one partition of RAW at a time, by its name
-            rows = f"select 1 from raw.{contract.table} as r where r._batch_id = {literal(batch)} and {condition}"
-            if conn.exec_driver_sql(f"select exists ({rows})".replace("%", "%%")).scalar():
-                wanted.append(Wanted(contract.table, "rewrite", fingerprint=kind, batches=(batch,)))
-                break
-    return Plan(tuple(wanted))
-
-
-def note_leads(
-    homes: Homes, conn: Connection, project: Project, erased: Erased, partition_key: str
-) -> Mapping[Link, int]:
-    """Put what a delivery's files say leads to erased persons on the list; how much of it is new.
-
-    A file that is broken is left to whoever parses it.
-    """
-    manifest = read_manifest(homes.s3_client(), homes.bucket, erased.source, partition_key)
-    found: dict[Link, int] = {}
-    with open_session(homes) as session:
-        for contract in project.tables(erased.source):
-            file = manifest and manifest.file(contract.name)
-            links = handed_on(contract, project.contracts)
-            if not file or not file.bytes or not erased.concerns(contract) or not links:
-                continue
-            for link in links:
-                body = homes.s3_client().get_object(Bucket=homes.bucket, Key=file.key)["Body"]
-                with suppress(FileDefect), closing(read_batches(body, contract, file.key)) as rows:
-                    leads = erased.leads(session, contract, link, rows)
-                    erased.matches.setdefault(link, set()).update(leads)
-                    found[link] = found.get(link, 0) + note(conn, erased.source, link, leads)
-    return found
+    found = erased.stored(conn, project, ask.partition_key) if erased else {}
+    return Plan(
+        tuple(Wanted(t, "rewrite", fingerprint=kind, batches=(batch,)) for t, (batch, kind) in found.items())
+    )
 
 
 def _delivered(

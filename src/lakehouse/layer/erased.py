@@ -7,25 +7,36 @@ layer sees the person again. While nobody has been erased it costs one look into
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from lakehouse.compile.conform import SPACE_CHARACTERS, value_sql
 from lakehouse.compile.ddl import literal
-from lakehouse.contract import Contract
-from lakehouse.contract.erasure import Link, followed
+from lakehouse.contract import Contract, Project
+from lakehouse.contract.erasure import Link, followed, handed_on
 from lakehouse.contract.model import PSEUDONYM, Column
 from lakehouse.engine.keyedhash import keyed_hash, match_of, pseudonym_of
 from lakehouse.engine.rowhash import Dialect
-from lakehouse.engine.session import Session
+from lakehouse.engine.session import Session, open_session
+from lakehouse.errors import FileDefect
+from lakehouse.home.homes import Homes
+from lakehouse.landing.delimited import read_batches
+from lakehouse.landing.manifest import read_manifest
 
 _LISTED = "select table_name, column_name, match from ops.erased where source = :s"
 _NOTE = """
 insert into ops.erased (source, table_name, column_name, match)
 select :s, :t, :c, m from unnest(cast(:m as text[])) as m on conflict do nothing
+"""
+_STORED = """
+select batch_id::text, kind from ops.batch
+where table_name = :t and partition_key = cast(:k as date) and bronze_publish_id is not null and size_bytes > 0
+order by 1
 """
 _INCOMING, _MATCHES = "incoming", "erased_matches"
 
@@ -93,6 +104,28 @@ class Erased:
             found.update(match for match in matches if match)
         return found
 
+    def stored(self, conn: Connection, project: Project, partition_key: str) -> dict[str, tuple[str, str]]:
+        """Table → a batch of the partition that RAW stores, current or not, and that shows erased persons; its kind."""
+        found = {}
+        for contract in project.tables(self.source):
+            if not self.concerns(contract) or not contract.erased_columns:
+                continue
+            condition = still_there(contract, self.key)
+            batches = conn.execute(text(_STORED), {"t": contract.table, "k": partition_key}).all()
+            for batch, kind in batches:  # one partition of RAW at a time, by its name
+                mine = f"r._batch_id = {literal(batch)} and {condition}"
+                if warehouse_value(
+                    conn, f"select exists (select 1 from raw.{contract.table} as r where {mine})"
+                ):
+                    found[contract.table] = batch, kind
+                    break
+        return found
+
+
+def warehouse_value(conn: Connection, query: str) -> Any:
+    """The one value of a query whose text is complete: nothing in it is a parameter."""
+    return conn.exec_driver_sql(query.replace("%", "%%")).scalar_one()
+
 
 def _replacement(column: Column) -> str:
     """SQL of what becomes of a column of ``r``."""
@@ -115,6 +148,30 @@ def note(conn: Connection, source: str, link: Link, matches: Iterable[str]) -> i
     """Put hashes on the list; returns how many are new. Safe to repeat."""
     given = {"s": source, "t": link.table, "c": link.column, "m": sorted(matches)}
     return conn.execute(text(_NOTE), given).rowcount
+
+
+def note_leads(
+    homes: Homes, conn: Connection, project: Project, erased: Erased, partition_key: str
+) -> Mapping[Link, int]:
+    """Put what a delivery's files say leads to erased persons on the list; how much of it is new.
+
+    A file that is broken is left to whoever parses it.
+    """
+    manifest = read_manifest(homes.s3_client(), homes.bucket, erased.source, partition_key)
+    found: dict[Link, int] = {}
+    with open_session(homes) as session:
+        for contract in project.tables(erased.source):
+            file = manifest and manifest.file(contract.name)
+            links = handed_on(contract, project.contracts)
+            if not file or not file.bytes or not erased.concerns(contract) or not links:
+                continue
+            for link in links:
+                body = homes.s3_client().get_object(Bucket=homes.bucket, Key=file.key)["Body"]
+                with suppress(FileDefect), closing(read_batches(body, contract, file.key)) as rows:
+                    leads = erased.leads(session, contract, link, rows)
+                    erased.matches.setdefault(link, set()).update(leads)
+                    found[link] = found.get(link, 0) + note(conn, erased.source, link, leads)
+    return found
 
 
 def stored_value(column: Column) -> str:

@@ -13,102 +13,48 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from lakehouse.contract import Contract, Project
-from lakehouse.contract.erasure import followed, handed_on, subject_of
+from lakehouse.contract.erasure import followed, handed_on
 from lakehouse.contract.model import LAYERS, Layer
 from lakehouse.engine.keyedhash import KEY_BYTES, MATCH_DIGITS
-from lakehouse.engine.session import Session, open_session
-from lakehouse.errors import FileDefect, GateFailed, LakehouseError
-from lakehouse.home import expiry, warehouse
-from lakehouse.home.homes import Homes
-from lakehouse.home.pages import Pages
-from lakehouse.landing.manifest import ManifestFile, list_partitions, read_manifest
-from lakehouse.landing.rewrite import Replace
+from lakehouse.engine.session import open_session
+from lakehouse.errors import LakehouseError
+from lakehouse.home import warehouse
+from lakehouse.landing.manifest import list_partitions, read_manifest
 from lakehouse.landing.take_out import LandingZone, TakenOut
-from lakehouse.layer import flow, search
-from lakehouse.layer.bronze import note_leads
+from lakehouse.layer import erasure_steps as steps
 from lakehouse.layer.erased import (
     Erased,
     note,
+    note_leads,
     of_erased,
     read_erased,
     still_there,
     stored_match,
     stored_value,
+    warehouse_value,
 )
-from lakehouse.layer.forget import forget_in_ledger, forget_in_pages, other_names
+from lakehouse.layer.erasure_steps import Request
+from lakehouse.layer.forget import forget_in_ledger, forget_in_pages, forget_refused, other_names
 from lakehouse.layer.turns import ERASURE, at_work
+
+__all__ = ["Outcome", "Request", "erase", "look"]
 
 #: A shorter id cannot be told from other text when all that is stored is searched for it.
 SHORTEST_ID = 8
 
-Step = Callable[[str], AbstractContextManager[Callable[[str], None]]]
-
-
-def silent(_name: str) -> AbstractContextManager[Callable[[str], None]]:
-    """Show nobody what is done."""
-    return nullcontext(lambda _text: None)
-
-
-@dataclass(frozen=True)
-class Request:
-    """Who is to be erased from what. ``person`` is the id; ``reference`` names the request, and is no id.
-
-    ``landing``: the homes with the key of who lands files. ``pages``: where pages of gates and of the site are kept.
-    ``is_alive``: whether an orchestrator's run of a layer is at work.
-    """
-
-    homes: Homes
-    landing: Homes
-    project: Project
-    source: str
-    person: str = field(repr=False)
-    reference: str = ""
-    pages: Sequence[Pages] = ()
-    is_alive: Callable[[Layer, str], bool] = lambda _layer, _run: True
-    step: Step = silent
-
-    @property
-    def subject(self) -> Contract:
-        """The table that says who a person is.
-
-        Raises:
-            LakehouseError: the source knows no persons.
-        """
-        self.project.tables(self.source)  # names an unknown source
-        found = subject_of(self.project.contracts, self.source)
-        if found is None:
-            raise LakehouseError(
-                f"No contract of {self.source} says what a person is.",
-                "Mark the column: customProperties person: subject (docs/contracts.md).",
-            )
-        return found
-
-    @property
-    def tables(self) -> tuple[Contract, ...]:
-        """The tables whose rows lead to persons, those that others point to first."""
-        return tuple(c for c in self.project.tables(self.source) if c.person_column)
-
-    @property
-    def erased_tables(self) -> tuple[Contract, ...]:
-        """Those of them that have something to lose."""
-        return tuple(c for c in self.tables if c.erased_columns)
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was touched (or would be): place → rows, files or objects. ``searched``: objects looked into."""
+    """What was touched (or would be): place → rows, files or objects. ``warnings``: what could not be reached."""
 
     erasure_id: int | None
     touched: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_nothing(self) -> bool:
@@ -130,7 +76,7 @@ def look(request: Request) -> Outcome:
             with open_session(request.homes) as session:
                 tell("landing")
                 landed = LandingZone(request.homes, request.source).take_out(
-                    _replacing(request, session, erased), None, tell
+                    steps.replacing(request, session, erased), None, tell
                 )
         finally:
             conn.rollback()
@@ -158,18 +104,18 @@ def erase(request: Request) -> Outcome:
             _count(
                 request,
                 erasure,
-                _landed(zone.take_out(_replacing(request, session, erased), _mover(request), tell)),
+                _landed(zone.take_out(steps.replacing(request, session, erased), steps.mover(request), tell)),
             )
         with request.step("bronze") as tell:
-            _rewrite_bronze(request, erased, reruns.get("bronze", ()), tell)
+            steps.rewrite_bronze(request, erased, reruns.get("bronze", ()), tell)
         for layer in LAYERS[1:]:
             with request.step(layer) as tell:
-                _follow(request, layer, reruns.get(layer, ()), tell)
+                steps.follow(request, layer, reruns.get(layer, ()), tell)
         with request.step("past states") as tell:
-            _count(request, erasure, _drop_past(request, tell))
+            _count(request, erasure, steps.drop_past(request, tell))
         with request.step("search") as tell:
-            _prove(request, tell)
-            return _end(request, erasure)
+            warnings = steps.prove(request, tell)
+        return replace(_end(request, erasure), warnings=warnings)
 
 
 def _check(request: Request) -> None:
@@ -237,7 +183,7 @@ def _not_in_bronze(request: Request, conn: Connection) -> list[str]:
         for key, sha256 in conn.execute(
             text(
                 "select coalesce(landing_key, source_key), coalesce(landing_hash, source_hash) from ops.batch "
-                "where source = :s and bronze_publish_id is not null"
+                "where source = :s and bronze_publish_id is not null and retired_at is null"
             ),
             {"s": request.source},
         )
@@ -255,7 +201,7 @@ def _stored_rows(request: Request, conn: Connection, erased: Erased) -> dict[str
     found = {}
     for c in request.erased_tables:
         query = f"select count(*) from raw.{c.table} as r where {still_there(c, erased.key)}"
-        found[f"raw.{c.table}"] = int(conn.exec_driver_sql(query.replace("%", "%%")).scalar_one())
+        found[f"raw.{c.table}"] = int(warehouse_value(conn, query))
     subject = request.subject.person_column
     for schema, tables in (("ods", request.project.silver), ("gold", request.project.gold)):
         for table in tables.values():
@@ -267,18 +213,6 @@ def _stored_rows(request: Request, conn: Connection, erased: Erased) -> dict[str
 
 def _landed(taken: TakenOut) -> dict[str, int]:
     return {"landing files": taken.files, "landing records": taken.records}
-
-
-def _replacing(request: Request, session: Session, erased: Erased) -> list[tuple[Contract, Replace]]:
-    """For each table: from a batch of landed rows those of erased persons, as they shall be."""
-
-    def of(contract: Contract) -> Replace:
-        def replace(batch: pa.RecordBatch) -> pa.RecordBatch:
-            return next(erased.take_out(session, contract, [batch], only=True), batch.slice(0, 0))
-
-        return replace
-
-    return [(c, of(c)) for c in request.erased_tables if erased.concerns(c)]
 
 
 def _begin(
@@ -328,7 +262,7 @@ def _begin(
 def _is_landed(request: Request, erased: Erased) -> bool:
     with open_session(request.homes) as session:
         zone = LandingZone(request.homes, request.source)
-        return zone.take_out(_replacing(request, session, erased), None).records > 0
+        return zone.take_out(steps.replacing(request, session, erased), None).records > 0
 
 
 def _count(request: Request, erasure: int, touched: Mapping[str, int]) -> None:
@@ -354,135 +288,9 @@ def _forget(request: Request, erasure: int) -> None:
         key = bytes(conn.execute(text("select secret_key from ops.erasure_key")).scalar_one())
         names = {request.person: _hashed(request.person, key)[MATCH_DIGITS:]}
         names |= other_names(conn, request.project, request.subject, request.person)
-        touched = forget_in_ledger(conn, names)
+        touched = forget_refused(conn, request.erased_tables, key) | forget_in_ledger(conn, names)
         touched["pages"] = sum(forget_in_pages(pages, names) for pages in request.pages)
         _add(conn, erasure, touched)
-
-
-def _mover(request: Request) -> Callable[[str, str, ManifestFile, ManifestFile], None]:
-    """Writes down where the file of a batch is now, so that the manifest's new file is the batch that it was."""
-
-    def moved(table: str, day: str, was: ManifestFile, now: ManifestFile) -> None:
-        with request.homes.engine.begin() as conn:
-            conn.execute(
-                text(
-                    "update ops.batch set landing_key = :nk, landing_hash = :nh where source = :s "
-                    "and table_name = :t and partition_key = cast(:d as date) "
-                    "and ((source_key, source_hash) = (:k, :h) or (landing_key, landing_hash) = (:k, :h))"
-                ),
-                {
-                    "s": request.source, "t": f"{request.source}_{table}", "d": day,
-                    "k": was.key, "h": was.sha256, "nk": now.key, "nh": now.sha256,
-                },
-            )  # fmt: skip
-
-    return moved
-
-
-def _rewrite_bronze(
-    request: Request, erased: Erased, reruns: Iterable[str], tell: Callable[[str], None]
-) -> None:
-    """Make every stored batch that shows an erased person again, those that were superseded, too."""
-    with request.homes.engine.connect() as conn:
-        days: set[str] = set()
-        for c in request.erased_tables:
-            query = (
-                "select distinct b.partition_key::text from ops.batch as b where b.batch_id in ("
-                f"select r._batch_id from raw.{c.table} as r where {still_there(c, erased.key)})"
-            )
-            days.update(conn.exec_driver_sql(query.replace("%", "%%")).scalars())
-    for day in sorted(days):
-        tell(day)
-        while _run(request, "bronze", day, "erased"):
-            pass
-    for day in reruns:
-        tell(day)
-        with _as_it_was():
-            _run(request, "bronze", day)
-
-
-def _follow(request: Request, layer: Layer, reruns: Sequence[str], tell: Callable[[str], None]) -> None:
-    """Let a layer take up what the one before has made anew; blocked partitions are judged, and blocked, again."""
-    with request.homes.engine.connect() as conn:
-        newest = conn.execute(
-            text(
-                "select max(partition_key)::text from ops.open_partition where source = :s and layer = :l "
-                "and partition_key <> all(cast(:b as date[]))"
-            ),
-            {"s": request.source, "l": layer, "b": list(reruns)},
-        ).scalar()
-    if newest:
-        tell(newest)
-        _run(request, layer, newest)
-    for day in reruns:
-        tell(day)
-        with _as_it_was():
-            _run(request, layer, day)
-
-
-@contextmanager
-def _as_it_was() -> Iterator[None]:
-    """A partition that did not get through its gate before need not now."""
-    with suppress(GateFailed, FileDefect):
-        yield
-
-
-def _run(request: Request, layer: Layer, day: str, scope: Any = "pending") -> bool:
-    """A layer from plan to publish; whether there was anything to do."""
-    where = (request.homes, request.project, request.source, layer, day)
-    tables = flow.plan(*where, scope)
-    for table in tables:
-        flow.stage(*where, table)
-    flow.gate(*where)
-    flow.publish(*where)
-    return bool(tables)
-
-
-def _drop_past(request: Request, tell: Callable[[str], None]) -> dict[str, int]:
-    """Let old snapshots expire, delete what only they showed, and let Postgres forget rows that are gone."""
-    homes, deleted = request.homes, 0
-    for layer, tables in _all_tables(request).items():
-        for table in tables:
-            tell(f"{layer}.{table}")
-            expiry.expire_snapshots(homes, request.source, layer, table, keep=1)
-        while swept := expiry.sweep(homes, layer, tables, keep=1):
-            deleted += swept
-    schemas = {"silver": "ods", "gold": "gold"}
-    tell("vacuum")
-    warehouse.tidy(
-        homes, [f"{schemas[la]}.{t}" for la, ts in _all_tables(request).items() if la in schemas for t in ts]
-    )
-    warehouse.tidy(homes, ["ops.quarantine", "ops.quality_result", "ops.run", "ops.publish"])
-    return {"lake objects": deleted}
-
-
-def _all_tables(request: Request) -> dict[Layer, list[str]]:
-    """Layer → the tables that may show a person."""
-    project, source = request.project, request.source
-    landed = [c.table for c in request.erased_tables]
-    return {
-        "bronze": landed,
-        "silver": [t for table in landed for t in project.staged_with(table)],
-        "gold": [m.table for m in project.models(source)],
-    }
-
-
-def _prove(request: Request, tell: Callable[[str], None]) -> None:
-    """Search all that is stored.
-
-    Raises:
-        LakehouseError: the id is there; says where.
-    """
-    tell("warehouse")
-    with request.homes.engine.connect() as conn:
-        places = [f"{table} ({n} rows)" for table, n in search.search_warehouse(conn, request.person).items()]
-    places += search.search_bucket(request.homes, request.person, lambda n: tell(f"{n:,} objects"))
-    if places:
-        shown = "\n".join(f"  - {place}" for place in places[:20])
-        raise LakehouseError(
-            f"The person is still in {len(places)} places:\n{shown}",
-            "Where a partition is blocked (`lakehouse status`), mend it first; then run the same command again.",
-        )
 
 
 def _end(request: Request, erasure: int) -> Outcome:

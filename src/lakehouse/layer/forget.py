@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
+from lakehouse.compile.ddl import literal
 from lakehouse.contract import Contract, Project
+from lakehouse.contract.model import PSEUDONYM
 from lakehouse.home.pages import Pages
+from lakehouse.layer.erased import of_erased
 
 #: What a name that came from the person's id becomes.
 ERASED = "erased"
@@ -34,6 +37,25 @@ def other_names(conn: Connection, project: Project, subject: Contract, person: s
                 query = text(f"select {name}::text from gold.{model.table} where {column.name} = :p")
                 found |= dict.fromkeys(conn.execute(query, {"p": person}).scalars(), ERASED)
     return found
+
+
+def forget_refused(conn: Connection, tables: Sequence[Contract], key: bytes) -> dict[str, int]:
+    """Take the personal values of erased persons out of quarantine; silver would only when it judges the rows again."""
+    changed = 0
+    for contract in tables:
+        pairs = ", ".join(
+            f"{literal(c.raw_name)}, {literal(c.erased_as)}"
+            for c in contract.erased_columns
+            if c.erased_as != PSEUDONYM
+        )
+        query = (
+            f"update ops.quarantine as q set record = q.record || jsonb_build_object({pairs}) "
+            f"from raw.{contract.table} as r where q.table_name = {literal(contract.table)} "
+            "and r._batch_id = q.batch_id and r._source_line = q.source_line "
+            f"and not q.record @> jsonb_build_object({pairs}) and {of_erased(contract, key)}"
+        )
+        changed += conn.exec_driver_sql(query.replace("%", "%%")).rowcount
+    return {"ops.quarantine": changed}
 
 
 def forget_in_ledger(conn: Connection, names: Mapping[str, str]) -> dict[str, int]:

@@ -10,13 +10,16 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from botocore.exceptions import ClientError
 from sqlalchemy import Connection, text
 
+from lakehouse.errors import FileDefect
 from lakehouse.home.homes import Homes
 from lakehouse.landing.stream import Digest, chunks, open_stream
 
@@ -40,35 +43,54 @@ where strpos(concat(most_common_vals, histogram_bounds), :t) > 0
 """
 
 
+@dataclass(frozen=True)
+class Searched:
+    """Keys of the objects that hold the text, and of those that could not be read; ``objects``: of how many."""
+
+    found: tuple[str, ...]
+    unread: tuple[str, ...]
+    objects: int
+
+
 def search_bucket(
     homes: Homes, wanted: str, progress: Callable[[int], None] = lambda _done: None
-) -> list[str]:
-    """The keys of all objects of the bucket that hold a text, in whatever they are packed, sorted.
+) -> Searched:
+    """Look into all objects of the bucket, in whatever they are packed.
 
     ``progress`` is told now and then how many objects have been looked into.
     """
     pages = homes.s3_client().get_paginator("list_objects_v2").paginate(Bucket=homes.bucket)
     keys = (entry["Key"] for page in pages for entry in page.get("Contents", []))
     found: list[str] = []
+    unread: list[str] = []
     done = 0
     with ThreadPoolExecutor(_REQUESTS) as pool:
         while some := list(islice(keys, 8 * _REQUESTS)):
-            holds = pool.map(lambda key: _object_holds(homes, key, wanted), some)
+            holds = list(pool.map(lambda key: _object_holds(homes, key, wanted), some))
             found += [key for key, is_there in zip(some, holds, strict=True) if is_there]
+            unread += [key for key, is_there in zip(some, holds, strict=True) if is_there is None]
             done += len(some)
             progress(done)
-    return sorted(found)
+    return Searched(tuple(sorted(found)), tuple(sorted(unread)), done)
 
 
-def _object_holds(homes: Homes, key: str, wanted: str) -> bool:
-    if key.endswith(".parquet"):
-        with homes.filesystem().open_input_file(f"{homes.bucket}/{key}") as file:
-            return parquet_holds(file, wanted)
-    body = homes.s3_client().get_object(Bucket=homes.bucket, Key=key)["Body"]
-    if key.endswith(".avro"):
-        return avro_holds(body.read(), wanted)
-    with open_stream(body, Digest()) as stream, closing(chunks(stream, key)) as parts:
-        return _stream_holds(parts, wanted.encode())
+def _object_holds(homes: Homes, key: str, wanted: str) -> bool | None:
+    """Whether an object holds a text; None when it may not be read, or is not what its name or first bytes say."""
+    try:
+        body = homes.s3_client().get_object(Bucket=homes.bucket, Key=key)["Body"]
+    except ClientError as error:
+        # What was deleted meanwhile holds nothing.
+        return False if error.response.get("Error", {}).get("Code") == "NoSuchKey" else None
+    try:
+        if key.endswith(".parquet"):
+            with homes.filesystem().open_input_file(f"{homes.bucket}/{key}") as file:
+                return parquet_holds(file, wanted)
+        if key.endswith(".avro"):
+            return avro_holds(body.read(), wanted)
+        with open_stream(body, Digest()) as stream, closing(chunks(stream, key)) as parts:
+            return _stream_holds(parts, wanted.encode())
+    except (FileDefect, pa.ArrowInvalid, ValueError, IndexError, zlib.error):
+        return None
 
 
 def _stream_holds(parts: Iterator[bytes], wanted: bytes) -> bool:
