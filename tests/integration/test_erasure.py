@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from lakehouse.cli.main import app
 from lakehouse.contract import Project
+from lakehouse.contract.model import LAYERS
 from lakehouse.errors import GateFailed, LakehouseError
 from lakehouse.home import warehouse
 from lakehouse.landing.deliver import land
@@ -112,28 +113,26 @@ def _landed(lakehouse: Lakehouse, name: str) -> list[bytes]:
     return [client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys]
 
 
-def _story(lakehouse: Lakehouse) -> Delivery:
+def _story(lakehouse: Lakehouse) -> None:
     """Superseded bytes, compressed files, a withdrawn delivery, a refused row and a blocked run: all of the person."""
     shop = small_shop(5)
     moved = shop.copy()
     moved.rows("customers")[0]["customer_city"] = "diadema of before"
-    lakehouse.load(moved)
-    lakehouse.load(shop)
     later = _of_person(shop, 3, 5)
     later.rows("order_reviews").append(
         {**later.rows("order_reviews")[1], "review_score": "9", "review_comment_message": "refused words"}
     )
-    _land_packed(lakehouse, later, NEXT_DAY)
-    lakehouse.run(NEXT_DAY)
-    lakehouse.load(_of_person(shop, 1), "2018-03-03")
+    for delivery, day in ((moved, DAY), (shop, DAY), (later, NEXT_DAY), (_of_person(shop, 1), "2018-03-03")):
+        _land_packed(lakehouse, delivery, day)
+        lakehouse.run_layer("bronze", day)
     withdraw(lakehouse.homes, lakehouse.project, "olist", "2018-03-03")
-    lakehouse.run("2018-03-03")
+    for layer in LAYERS:
+        lakehouse.run_layer(layer, "2018-03-03")
     wrong = _of_person(shop, 1)
     wrong.rows("orders")[0]["order_approved_at"] = "2018-01-01 00:00:00"
     wrong.rows("customers")[0]["customer_zip_code_prefix"] = "123"
     with pytest.raises(GateFailed):
-        lakehouse.load(wrong, BLOCKED)
-    return shop
+        lakehouse.load(wrong, BLOCKED, "silver")
 
 
 def test_nothing_of_the_person_is_left_and_all_sums_stay(shop: Lakehouse) -> None:
@@ -180,7 +179,7 @@ def test_nothing_of_the_person_is_left_and_all_sums_stay(shop: Lakehouse) -> Non
         == ""
     )
     assert shop.query("select partition_key::text, status from ops.open_partition") == [(BLOCKED, "blocked")]
-    assert done.touched["raw.olist_customers"] == 5
+    assert done.touched["raw.olist_customers"] == 7
     assert shop.query("select source, reference, finished_at is not null, reruns from ops.erasure") == [
         ("olist", "DPO-17", True, {"bronze": [], "silver": [BLOCKED], "gold": []})
     ]
