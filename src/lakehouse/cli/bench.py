@@ -37,6 +37,10 @@ TARGETS: dict[str, tuple[float, str]] = {
 _DELIVERIES, _IMPRESSIONS = 1_000, 4_000_000
 
 
+#: How often `many` makes a young stack and compares.
+_CHECKPOINTS = 11
+
+
 class Part(StrEnum):
     """What can be measured."""
 
@@ -60,12 +64,19 @@ def bench(
     ] = None,
     deliveries: Annotated[int, typer.Option(help="`many`: how many tiny deliveries.", min=20)] = _DELIVERIES,
     rows: Annotated[int, typer.Option(help="`avazu`: impressions of the day.")] = _IMPRESSIONS,
+    narrow: Annotated[
+        bool, typer.Option(help="`many`: of two landed tables and what is computed from them alone.")
+    ] = False,
+    progress: Annotated[
+        Path | None,
+        typer.Option(help="`many`: a file that gets a line of JSON for each delivery and comparison."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Measure from landed files to gold, with gates, beside pandas `read_csv` + `to_sql`.
 
     `olist`: the whole dump, a replay, 150 changed orders, memory by task. `airflow`: the dump through a stack of
-    its own. `many`: tiny deliveries, the last against the 10th. `avazu`: one day of made-up impressions.
+    its own. `many`: tiny deliveries, an old stack beside a young one. `avazu`: one day of made-up impressions.
 
     Uses servers of its own, on free ports and in a temporary folder; the running stack is not touched.
     Machines are noisy: compare the ratios, not the seconds.
@@ -89,7 +100,7 @@ def bench(
         if Part.AIRFLOW in wanted:
             figures |= _airflow_figures(olist, reporter)
         if Part.MANY in wanted:
-            figures |= _many_figures(olist, deliveries, reporter)
+            figures |= _many_figures(olist, deliveries, narrow, progress, reporter)
         if Part.AVAZU in wanted:
             figures |= _event_figures(rows, reporter)
     if json:
@@ -157,12 +168,17 @@ def _compute_figures(folder: Path, reporter: RichReporter) -> dict[str, float]:
     }
 
 
-def _many_figures(folder: Path, deliveries: int, reporter: RichReporter) -> dict[str, float]:
-    from lakehouse.cli import bench_steps
+def _many_figures(
+    folder: Path, deliveries: int, narrow: bool, progress: Path | None, reporter: RichReporter
+) -> dict[str, float]:
+    from lakehouse.cli import bench_many, bench_steps
 
     with _servers() as database, reporter.step(f"{deliveries} tiny deliveries, all layers"):
-        work = bench_steps.many_deliveries
-        return bench_steps.in_own_process(work, database("many"), folder, "2018-10-17", deliveries).figures
+        young = [database(f"young{k}") for k in range(_CHECKPOINTS)]
+        work = bench_many.many_deliveries
+        return bench_steps.in_own_process(
+            work, database("many"), young, folder, deliveries, narrow, progress
+        ).figures
 
 
 def _event_figures(rows: int, reporter: RichReporter) -> dict[str, float]:

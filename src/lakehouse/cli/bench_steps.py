@@ -15,7 +15,6 @@ from datetime import date, timedelta
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from sqlalchemy import text
@@ -62,30 +61,33 @@ def _measured(work: Callable[..., Figures], arguments: tuple[Any, ...]) -> Measu
 def land(settings: dict[str, str], source: str, folder: Path) -> Figures:
     """Check and upload the files; ``partition`` is the delivery's date as an ordinal day."""
     started = time.monotonic()
-    reports = deliver(_homes(settings), Project.load(), source, folder)
+    reports = deliver(open_homes(settings), Project.load(), source, folder)
     day = date.fromisoformat(reports[-1].partition_key).toordinal()
     return {"landing": time.monotonic() - started, "partition": day, "rows": sum(r.rows for r in reports)}
 
 
 def compute(settings: dict[str, str], source: str, partition_key: str) -> Figures:
     """All steps of all layers in one process, without Airflow, a thread per core; seconds by layer, rows written."""
-    homes, project = _homes(settings), Project.load()
+    homes, project = open_homes(settings), Project.load()
     started = time.monotonic()
-    _ready(homes, project)
+    make_ready(homes, project)
     setup = time.monotonic() - started
-    figures = _run(homes, project, source, partition_key)
+    figures = run_layers(homes, project, source, partition_key)
     return figures | {SETUP: setup}
 
 
-def _ready(homes: Homes, project: Project) -> None:
-    """Not counted as compute: in a running stack tables exist, and task processes start with these libraries."""
+def make_ready(homes: Homes, project: Project) -> None:
+    """Import libraries, create tables.
+
+    Not counted as compute: in a running stack tables exist, and task processes start with these libraries."""
     gx_context.load()
     for library in ("pyiceberg.catalog.sql", "pyiceberg.io.pyarrow"):
         import_module(library)
     warehouse.prepare(homes, project)
 
 
-def _run(homes: Homes, project: Project, source: str, partition_key: str) -> Figures:
+def run_layers(homes: Homes, project: Project, source: str, partition_key: str) -> Figures:
+    """All steps of all layers: seconds by layer and step, rows written."""
     figures: Figures = {"rows written": 0}
     for layer in LAYERS:
         started = time.monotonic()
@@ -114,13 +116,13 @@ def seconds(figures: Figures) -> float:
 
 def changed_orders(settings: dict[str, str], folder: Path, partition_key: str) -> Figures:
     """The newest 150 orders come again with another status, on the day after: seconds, rows written and changed."""
-    homes, project = _homes(settings), Project.load()
-    _ready(homes, project)
+    homes, project = open_homes(settings), Project.load()
+    make_ready(homes, project)
     with tempfile.TemporaryDirectory() as work:
         changed = write_changed_orders(folder, Path(work), _CHANGED_ORDERS)
         day = (date.fromisoformat(partition_key) + timedelta(days=1)).isoformat()
         deliver(homes, project, "olist", Path(work), day)
-    found = _run(homes, project, "olist", day)
+    found = run_layers(homes, project, "olist", day)
     with homes.engine.connect() as conn:
         silver = conn.execute(
             text(
@@ -132,7 +134,7 @@ def changed_orders(settings: dict[str, str], folder: Path, partition_key: str) -
     return {"seconds": seconds(found), "rows changed": changed, "rows written in silver": float(silver)}
 
 
-def write_changed_orders(folder: Path, into: Path, orders: int) -> int:
+def write_changed_orders(folder: Path, into: Path, orders: int, to: str = "shipped") -> int:
     """Write a delivery of the newest orders of ``folder`` with another status; returns the orders.
 
     The other files hold what belongs to these orders, or a few rows that have not changed.
@@ -142,9 +144,7 @@ def write_changed_orders(folder: Path, into: Path, orders: int) -> int:
     files = {c.name: c.file_name for c in Project.load().tables("olist")}
     read = {name: pl.read_csv(folder / file, infer_schema=False) for name, file in files.items()}
     newest = read["orders"].sort("order_purchase_timestamp").tail(orders)
-    status = (
-        pl.when(pl.col("order_status") == "shipped").then(pl.lit("invoiced")).otherwise(pl.lit("shipped"))
-    )
+    status = pl.when(pl.col("order_status") == to).then(pl.lit("canceled")).otherwise(pl.lit(to))
     read["orders"] = newest.with_columns(order_status=status, order_delivered_customer_date=pl.lit(""))
     for name in ("order_items", "order_payments", "order_reviews"):
         mine = read[name].filter(pl.col("order_id").is_in(newest["order_id"].to_list()))
@@ -155,26 +155,6 @@ def write_changed_orders(folder: Path, into: Path, orders: int) -> int:
     for name, frame in read.items():
         frame.write_csv(into / files[name])
     return newest.height
-
-
-def many_deliveries(settings: dict[str, str], folder: Path, first: str, count: int) -> Figures:
-    """So many tiny deliveries on top of a folder's files, a day each: seconds of the 10th and of the last.
-
-    Each figure is the mean of five deliveries around it.
-    """
-    homes, project = _homes(settings), Project.load()
-    _ready(homes, project)
-    deliver(homes, project, "olist", folder, first)
-    _run(homes, project, "olist", first)
-    took = []
-    with tempfile.TemporaryDirectory() as work:
-        for number in range(count):
-            day = (date.fromisoformat(first) + timedelta(days=number + 1)).isoformat()
-            write_changed_orders(folder, Path(work), 1 + number % 3)
-            deliver(homes, project, "olist", Path(work), day)
-            took.append(seconds(_run(homes, project, "olist", day)))
-    tenth, last = fmean(took[7:12]), fmean(took[-5:])
-    return {"10th delivery": tenth, f"{count}th delivery": last, "last to 10th": last / tenth}
 
 
 def write_impressions(folder: Path, rows: int) -> Figures:
@@ -196,7 +176,7 @@ def steps(settings: dict[str, str], source: str, partition_key: str) -> dict[str
 
 
 def _one_task(settings: dict[str, str], source: str, layer: Layer, partition_key: str, task: str) -> Figures:
-    homes, project = _homes(settings), Project.load()
+    homes, project = open_homes(settings), Project.load()
     started = time.monotonic()
     if task == "plan":
         flow.plan(homes, project, source, layer, partition_key)
@@ -233,7 +213,7 @@ def baseline(settings: dict[str, str], source: str, folder: Path) -> Figures:
         import pandas as pd
     except ImportError as error:
         raise LakehouseError("The baseline needs pandas.", "Run `make bench`.") from error
-    engine = _homes(settings).engine
+    engine = open_homes(settings).engine
     with engine.begin() as conn:
         conn.execute(text("create schema baseline"))
     started, rows = time.monotonic(), 0
@@ -244,5 +224,6 @@ def baseline(settings: dict[str, str], source: str, folder: Path) -> Figures:
     return {"pandas": time.monotonic() - started, "rows": rows}
 
 
-def _homes(settings: dict[str, str]) -> Homes:
+def open_homes(settings: dict[str, str]) -> Homes:
+    """The homes that the settings name."""
     return Homes.open(Settings.model_validate(settings))

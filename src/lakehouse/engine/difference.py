@@ -65,10 +65,11 @@ def difference(
     gone = ", ".join(f"t.{c}" for c in columns)
     session.table(
         "delta",
-        f"select {values}, case when t.{key[0]} is null then 'insert' else 'update' end as _op "
+        f"select {values}, case when t.{key[0]} is null then 'insert' else 'update' end as _op, "
+        f"t.{FILE_COLUMN} as _file "
         f"from result as r left join base as t on {on} where t.{key[0]} is null or {differs}"
         + (
-            f" union all select {gone}, 'delete' from base as t where ({scope}) "
+            f" union all select {gone}, 'delete', t.{FILE_COLUMN} from base as t where ({scope}) "
             f"and not exists (select 1 from result as r where {on})"
             if scope
             else ""
@@ -76,12 +77,9 @@ def difference(
     )
     counts = dict(session.rows("select _op, count(*) from delta group by _op"))
     inserted, updated, deleted = (int(counts.get(op, 0)) for op in ("insert", "update", "delete"))
-    return Difference(inserted, updated, deleted, rows - inserted - updated, base, lost_files(session, key))
-
-
-def lost_files(session: Session, key: Sequence[str]) -> tuple[str, ...]:
-    """The lake files of ``base`` that hold a row which ``delta`` updates or deletes."""
-    return tuple(session.uris("base", _lost(key)))
+    lost = session.rows("select distinct _file from delta where _op <> 'insert' order by 1")
+    touched = tuple(session.uri(path) for (path,) in lost)
+    return Difference(inserted, updated, deleted, rows - inserted - updated, base, touched)
 
 
 def carried(files: Sequence[str], columns: Sequence[str], key: Sequence[str]) -> str:

@@ -63,7 +63,7 @@ class Session:
             relation: the view's name, such as ``ods.olist_orders``.
             uris: Parquet files of the lake; none makes an empty relation.
             columns: column → type in the contract's words. A column that a file lacks, because its contract
-                gained it later, is null. The file a row comes from is in ``filename`` (see :meth:`uris`).
+                gained it later, is null. The file a row comes from is in ``filename`` (see :meth:`uri`).
         """
         if not uris:
             nothing = ", ".join(f"cast(null as {duck_type(t)}) as {c}" for c, t in columns.items())
@@ -93,11 +93,9 @@ class Session:
         found: pa.Table = self.connection.sql(query).to_arrow_table()
         return found
 
-    def uris(self, relation: str, where: str) -> list[str]:
-        """The lake files that hold rows of a relation made by :meth:`files` for which a condition is true."""
-        names = self.rows(f"select distinct {FILE_COLUMN} from {relation} as t where {where} order by 1")
-        uri_of = {path: uri for uri, path in self.local.items()}
-        return [uri_of[name] for (name,) in names]
+    def uri(self, path: str) -> str:
+        """The lake file that was brought to a local path."""
+        return next(uri for uri, local in self.local.items() if local == path)
 
     def view(self, relation: str, query: str) -> None:
         """Make a view."""
@@ -140,7 +138,7 @@ class Session:
     def _fetch(self, uris: Sequence[str]) -> list[str]:
         if self.homes is None:
             return list(uris)
-        missing = [uri for uri in uris if uri not in self.local]
+        missing = [uri for uri in dict.fromkeys(uris) if uri not in self.local]
         for uri, path in zip(missing, lake.fetch(self.homes, missing, self.folder), strict=True):
             self.local[uri] = str(path)
         return [self.local[uri] for uri in uris]

@@ -157,6 +157,8 @@ def _filesystem(access: S3Access) -> pafs.S3FileSystem:
         region=access.region,
         endpoint_override=access.endpoint or None,
         scheme="http" if access.endpoint.startswith("http://") else "https",
+        # A small file is one request then, not the three of an upload in parts.
+        allow_delayed_open=True,  # type: ignore[call-arg] # the stubs are older
     )
 
 

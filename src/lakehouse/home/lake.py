@@ -23,12 +23,15 @@ from lakehouse.contract import Project
 from lakehouse.contract.model import LAYERS
 from lakehouse.errors import LakehouseError, StaleStage
 from lakehouse.home import masked
+from lakehouse.home.cache import local_cache
 from lakehouse.home.homes import CATALOG_NAME, Homes
 
 if TYPE_CHECKING:
     from lakehouse.home.iceberg import Commit, LakeCatalog
 
 Kind = Literal["changed", "carried", "result", "unit", "metadata", "masked"]
+#: What a table is made of.
+DATA: tuple[Kind, ...] = ("changed", "carried")
 
 #: Greater than the number of any publish.
 _NEWEST = 2**62
@@ -240,15 +243,22 @@ def parquet_writer(homes: Homes, uri: str, schema: pa.Schema) -> Iterator[pq.Par
 
 
 def fetch(homes: Homes, uris: Sequence[str], folder: Path) -> list[Path]:
-    """Bring lake files into a local folder, several at a time; returns their paths."""
-    client = homes.s3_client()
+    """Bring lake files into a local folder, several at a time, from this machine's cache or the store.
+
+    Returns their paths.
+    """
+    client, kept = homes.s3_client(), local_cache()
 
     def one(uri: str) -> Path:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         path = folder / key.rpartition("/")[2]
+        if kept and kept.take(uri, path):
+            return path
         # One plain request: the transfer manager's threads cost more than a small file takes.
-        with path.open("wb") as file:
+        with path.open("xb") as file:  # never into a copy that others read
             shutil.copyfileobj(client.get_object(Bucket=bucket, Key=key)["Body"], file, _CHUNK_BYTES)
+        if kept:
+            kept.keep(uri, path)
         return path
 
     if len(uris) < 2:
@@ -269,17 +279,14 @@ def written(homes: Homes, conn: Connection, uri: str, rows: int) -> None:
 
 def etags(homes: Homes, uris: Iterable[str]) -> dict[str, str]:
     """URI → the store's token for the object's present bytes, '' when there is no such object."""
-    client = homes.s3_client()
+    store = homes.filesystem()
 
     def one(uri: str) -> str:
-        from botocore.exceptions import ClientError
-
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        # A tenth of what boto3 takes for the same request.
         try:
-            return str(client.head_object(Bucket=bucket, Key=key)["ETag"])
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in ("404", "NoSuchKey"):
-                raise
+            with store.open_input_file(uri.removeprefix("s3://")) as file:
+                return str(file.metadata()["ETag"].decode())
+        except FileNotFoundError:
             return ""
 
     wanted = list(uris)
@@ -305,16 +312,26 @@ def files_at(
     return [LakeFile(*row) for row in found]
 
 
-def staged_files(conn: Connection, publish_id: int, *kinds: Kind) -> dict[str, str]:
-    """URI → etag of what a publish has staged."""
+@dataclass(frozen=True)
+class StagedFile:
+    """A file that a publish has staged; ``etag``: the store's token for the bytes that were written."""
+
+    publish_id: int
+    kind: Kind
+    uri: str
+    etag: str
+
+
+def staged_files(conn: Connection, publish_ids: Iterable[int]) -> list[StagedFile]:
+    """What some publishes have staged, in one statement."""
     found = conn.execute(
         text(
-            "select uri, etag from ops.lake_file where publish_id = :p and kind = any(:k) and etag is not null "
-            "order by uri"
+            "select publish_id, kind, uri, etag from ops.lake_file "
+            "where publish_id = any(:p) and etag is not null order by uri"
         ),
-        {"p": publish_id, "k": list(kinds)},
+        {"p": list(publish_ids)},
     )
-    return dict(found.all())
+    return [StagedFile(*row) for row in found]
 
 
 @dataclass(frozen=True)
@@ -399,7 +416,8 @@ def _prepare(homes: Homes, catalog: LakeCatalog, conn: Connection | None, wanted
     from lakehouse.home.iceberg import PUBLISH_ID, prepare_commit
 
     with nullcontext(conn) if conn is not None else homes.engine.connect() as reading:
-        add = list(staged_files(reading, wanted.publish_id, "changed", "carried"))
+        staged = staged_files(reading, [wanted.publish_id])
+        add = [f.uri for f in staged if f.kind in DATA]
         replaced = list(wanted.replaced)
         if wanted.personal:
             add = _write_twins(homes, reading, wanted, add)
@@ -477,7 +495,7 @@ def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
     Raises:
         LakehouseError: the store has refused some.
     """
-    client = homes.s3_client()
+    client, kept = homes.s3_client(), local_cache()
     for some in _batched([uri.removeprefix("s3://").partition("/") for uri in uris], _DELETED):
         keys: list[Any] = [{"Key": key} for _, _, key in some]
         answer = client.delete_objects(Bucket=some[0][0], Delete={"Objects": keys, "Quiet": True})
@@ -488,6 +506,9 @@ def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
                 f"{first.get('Code')} {first.get('Message')}",
                 "Look at what the pipeline's key may do (policies/pipeline.json), then try again.",
             )
+        for bucket, _, key in some:
+            if kept:
+                kept.forget(f"s3://{bucket}/{key}")
 
 
 def _batched(items: list[tuple[str, str, str]], size: int) -> Iterator[list[tuple[str, str, str]]]:

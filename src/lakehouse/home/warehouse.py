@@ -38,7 +38,8 @@ def run_script(conn: Connection, sql: str) -> None:
 @contextmanager
 def cursor(conn: Connection) -> Iterator[Any]:
     """psycopg2's cursor of a SQLAlchemy connection, for COPY and scripts, in the same transaction."""
-    conn.execute(text("select 1"))  # makes SQLAlchemy begin its transaction
+    if not conn.in_transaction():
+        conn.begin()
     raw = cast("PsycopgConnection", conn.connection.dbapi_connection)
     with raw.cursor() as cur:
         try:
@@ -54,9 +55,11 @@ def lock(conn: Connection, *names: str) -> None:
         LakehouseError: it was not free within a minute; says who holds it.
     """
     name = ".".join(("lakehouse", *names))
-    conn.execute(text(f"set local lock_timeout = '{_PATIENCE_S}s'"))
+    waiting = (
+        f"set local lock_timeout = '{_PATIENCE_S}s'; select pg_advisory_xact_lock(hashtextextended(:n, 0))"
+    )
     try:
-        conn.execute(text("select pg_advisory_xact_lock(hashtextextended(:n, 0))"), {"n": name})
+        conn.execute(text(waiting), {"n": name})
     except LakehouseError as error:
         raise LakehouseError(
             f"{' '.join(names)} has been locked by another session for more than {_PATIENCE_S} s.",

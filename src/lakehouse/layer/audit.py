@@ -146,15 +146,11 @@ def check_files(homes: Homes, conn: Connection, publishes: Sequence[Publish]) ->
     Raises:
         StaleStage: a file is gone or was overwritten.
     """
-    owner: dict[str, Publish] = {}
-    noted: dict[str, str] = {}
-    for publish in publishes:
-        staged = lake.staged_files(conn, publish.publish_id, "changed", "carried", "result")
-        owner |= dict.fromkeys(staged, publish)
-        noted |= staged
-    for uri, etag in lake.etags(homes, noted).items():
-        if etag != noted[uri]:
-            publish = owner[uri]
+    owner = {p.publish_id: p for p in publishes}
+    staged = {f.uri: f for f in lake.staged_files(conn, owner) if f.kind in (*lake.DATA, "result")}
+    for uri, etag in lake.etags(homes, staged).items():
+        if etag != staged[uri].etag:
+            publish = owner[staged[uri].publish_id]
             raise StaleStage(
                 f"{publish.layer}.{publish.table} for {publish.partition_key}: {uri} is not the file that was staged.",
                 f"Clear the task `stage.{publish.table}` and those after it in {publish.source}_{publish.layer}.",

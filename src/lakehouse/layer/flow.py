@@ -38,6 +38,8 @@ from lakehouse.layer.place import replacements
 from lakehouse.layer.silver import Silver
 from lakehouse.layer.steps import Ask, LayerSteps, Scope, Work
 
+#: Of so many staged rows it is worth a statement that their first reader is not a publish.
+_SETTLED_ROWS = 1000
 #: The one place that tells the layers apart.
 LAYER_STEPS: dict[Layer, LayerSteps] = {"bronze": Bronze(), "silver": Silver(), "gold": Gold()}
 
@@ -111,7 +113,8 @@ def stage(
         with homes.engine.begin() as conn:
             warehouse.lock(conn, *task)
             counts = LAYER_STEPS[layer].stage(Work(homes, project, run), conn, publish, attempt)
-        warehouse.settle_rows(homes, publish.stage)
+        if counts.get("inserted", 0) + counts.get("updated", 0) >= _SETTLED_ROWS:
+            warehouse.settle_rows(homes, publish.stage)
         total |= {name: total.get(name, 0) + rows for name, rows in counts.items()}
     return total
 
@@ -239,15 +242,20 @@ def _publish(work: Work, conn: Connection, prepared: list[lake.Prepared]) -> Non
 
 def _check_bases(conn: Connection, mine: list[Publish]) -> None:
     """A difference is only true of the state it was made to."""
+    found = conn.execute(
+        text(
+            "select layer || '.' || table_name, publish_id from ops.publish "
+            "where layer = any(:l) and table_name = any(:t) and is_current"
+        ),
+        {"l": [p.layer for p in mine], "t": [p.table for p in mine]},
+    )
+    served: dict[str, int] = dict(found.all())
     for one in mine:
-        served = conn.execute(
-            text("select publish_id from ops.publish where layer = :l and table_name = :t and is_current"),
-            {"l": one.layer, "t": one.table},
-        ).scalar()
-        if served != one.base_publish_id:
+        name = f"{one.layer}.{one.table}"
+        if served.get(name) != one.base_publish_id:
             raise Overtaken(
-                f"{one.layer}.{one.table} was published by another run since these rows were staged "
-                f"(publish {served}, staged on {one.base_publish_id}).",
+                f"{name} was published by another run since these rows were staged "
+                f"(publish {served.get(name)}, staged on {one.base_publish_id}).",
                 f"Clear the task `plan` and those after it in {one.source}_{one.layer}.",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from sqlalchemy import Connection
 
@@ -50,9 +51,7 @@ class Inputs:
         mine = [p for p in self.publishes if (p.layer, p.table) == (layer, table)]
         gone = {uri for p in mine for uri in p.replaced_files}
         stays = [f.uri for f in self.pinned(layer, table, partitions) if f.uri not in gone]
-        return stays + [
-            uri for p in mine for uri in lake.staged_files(self._conn, p.publish_id, "changed", "carried")
-        ]
+        return stays + [uri for p in mine for uri in self._uris(p, *lake.DATA)]
 
     def changed_dates(self, layer: Layer, table: str) -> list[str] | None:
         """Of a table of events that gold reads: the partitions that changed since the run before; else None (all).
@@ -82,18 +81,15 @@ class Inputs:
     def result(self, session: Session, publish: Publish) -> str:
         """Give the session the complete result of a staged table; returns the relation's name."""
         relation = publish.stage.replace("stage.", "staged__")
-        uris = lake.staged_files(self._conn, publish.publish_id, "result") or lake.staged_files(
-            self._conn, publish.publish_id, "changed"
-        )
-        session.files(relation, list(uris), self._columns(publish.layer, publish.table))
+        uris = self._uris(publish, "result") or self._uris(publish, "changed")
+        session.files(relation, uris, self._columns(publish.layer, publish.table))
         return relation
 
     def removed(self, session: Session, publish: Publish) -> str:
         """Give the session the rows that a publish deletes; returns the relation's name."""
         columns = self._columns(publish.layer, publish.table)
         session.files(f"main.before__{publish.table}", publish.replaced_files, columns)
-        after = lake.staged_files(self._conn, publish.publish_id, "changed", "carried")
-        session.files(f"main.after__{publish.table}", list(after), columns)
+        session.files(f"main.after__{publish.table}", self._uris(publish, *lake.DATA), columns)
         on = matches("b", "a", Target.of(self._project, publish.layer, publish.table).key)
         relation = publish.stage.replace("stage.", "removed__")
         session.view(
@@ -114,6 +110,14 @@ class Inputs:
         for schema in LAYER_OF:
             for table in sorted({t for query in queries for t in reads(schema, query)}):
                 self.table(session, schema, table, changed_only=changed_only)
+
+    def _uris(self, publish: Publish, *kinds: lake.Kind) -> list[str]:
+        """What a table of the run has staged, as it was when these inputs were first asked for it."""
+        return [f.uri for f in self._staged if f.publish_id == publish.publish_id and f.kind in kinds]
+
+    @cached_property
+    def _staged(self) -> list[lake.StagedFile]:
+        return lake.staged_files(self._conn, [p.publish_id for p in self.publishes])
 
     def _columns(self, layer: Layer, table: str) -> dict[str, str]:
         return Target.of(self._project, layer, table).columns

@@ -96,18 +96,19 @@ class DocsTarget:
         kept = self._with_fixed_pages(kept, {audit.suite for audit in gate.audits})
         self.pages.write({gate.page: self._gate_page(gate)})
         gone: tuple[Gate, ...] = ()
+        now = kept
 
         def added(found: bytes | None) -> bytes:
-            nonlocal gone
+            nonlocal gone, now
             # Others may have added theirs since it was read.
             now = docs_kept.read(found) or kept
             written = self._existing({**now.written, **kept.written})
             now, gone = replace(now, written=written).adding(gate, self.keep)
             return docs_kept.write(now)
 
-        written = self.pages.change(_LIST, added)
+        self.pages.change(_LIST, added)
         self._write_front()
-        self._forget(gone, docs_kept.read(written.data) or kept)
+        self._forget(gone, now)
 
     def _audit(self, result: Mapping[str, Any]) -> Audit:
         from lakehouse.quality.docs_views import outcome

@@ -117,6 +117,7 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(site.project / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(site.plugins),
         "LAKEHOUSE_DATA_DOCS": site.data_docs or f"s3://{site.bucket}/data-docs",
+        "LAKEHOUSE_CACHE_FOLDER": str(site.home / "cache"),
         "LAKEHOUSE_SITE": site.site or f"s3://{site.bucket}/site",
         # A local executor whose task processes do not each import the heavy libraries again.
         "AIRFLOW__CORE__EXECUTOR": "lakehouse.orchestrate.executor.PreloadingLocalExecutor",
