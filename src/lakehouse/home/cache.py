@@ -15,8 +15,9 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
+from lakehouse.home.settings import cache_place
+
 _CHUNK_BYTES = 1 << 20
-_LIMIT_MB = 2048
 #: Of the limit, what stays when it was passed.
 _KEPT = 0.8
 #: So many are quick to look through.
@@ -94,8 +95,7 @@ class FileCache:
 
 def local_cache() -> FileCache | None:
     """The cache of ``LAKEHOUSE_CACHE_FOLDER``, of at most ``LAKEHOUSE_CACHE_MB``; None when no folder is named."""
-    folder = os.environ.get("LAKEHOUSE_CACHE_FOLDER", "")
-    megabytes = int(os.environ.get("LAKEHOUSE_CACHE_MB", "") or _LIMIT_MB)
+    folder, megabytes = cache_place()
     return FileCache(Path(folder), megabytes << 20) if folder else None
 
 

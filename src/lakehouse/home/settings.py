@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import LakehouseError
 
+_CACHE_MB = 2048
+
 
 class Settings(BaseSettings):
     """Endpoints and credentials, read from the environment (``lakehouse env`` prints them)."""
@@ -73,3 +75,12 @@ class Keep(BaseSettings):
     ledger_days: float = Field(default=400, ge=30, description="results, pins and failed attempts in ops")
     log_days: float = Field(default=30, ge=1, description="logs of tasks")
     airflow_days: float = Field(default=90, ge=7, description="runs and events in Airflow's own database")
+
+
+def cache_place() -> tuple[str, int]:
+    """Folder and megabytes of the cache of lake files; no folder, no cache.
+
+    Without a model: it is asked for every file that a session reads.
+    """
+    megabytes = os.environ.get("LAKEHOUSE_CACHE_MB", "")
+    return os.environ.get("LAKEHOUSE_CACHE_FOLDER", ""), int(megabytes or _CACHE_MB)
