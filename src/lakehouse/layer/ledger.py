@@ -203,9 +203,12 @@ def ended_relations(conn: Connection, source: str, layer: Layer) -> list[str]:
     """Relations of the warehouse's stage that belong to runs of a layer which are over: their names carry the run."""
     rows = conn.execute(
         text(
-            "select 'stage.' || c.relname from pg_class as c inner join ops.run as r "
+            # By what depends on the schema, which has an index: the catalog grows with every partition of RAW.
+            "select 'stage.' || c.relname from pg_depend as d inner join pg_class as c on c.oid = d.objid "
+            "inner join ops.run as r "
             "on r.run_id = cast(substring(c.relname from '__(\\d+)(?\\:_\\d{8})?(?\\:__refused)?$') as bigint) "
-            "where c.relnamespace = 'stage'::regnamespace and c.relkind = 'r' and r.source = :s and r.layer = :l "
+            "where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'stage'::regnamespace "
+            "and d.classid = 'pg_class'::regclass and c.relkind = 'r' and r.source = :s and r.layer = :l "
             "and not exists (select 1 from ops.publish as p where p.run_id = r.run_id "
             "and p.status in ('planned', 'staged'))"
         ),
