@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,35 +24,42 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_a_file_is_fetched_once_and_forgotten_when_it_leaves_the_lake(
-    loaded: Lakehouse, folder: Path
-) -> None:
-    columns = {"order_id": "text"}
-    [uri] = [
-        uri
-        for (uri,) in loaded.query(
-            "select uri from ops.lake_file where layer = 'silver' and table_name = 'olist_orders' "
-            "and kind = 'changed' and status = 'live'"
-        )
-    ]
-
-    def orders() -> list[tuple[str]]:
-        with open_session(loaded.homes) as session:
-            session.files("ods.olist_orders", [uri], columns)
-            return session.rows("select order_id from ods.olist_orders order by 1")
-
-    first = orders()
+@pytest.fixture
+def orders(loaded: Lakehouse) -> Iterator[str]:
+    """A lake file that may be deleted: other lakehouses have it too, so it comes back."""
+    uri = loaded.value(
+        "select uri from ops.lake_file where layer = 'silver' and table_name = 'olist_orders' "
+        "and kind = 'changed' and status = 'live'"
+    )
     bucket, _, key = uri.removeprefix("s3://").partition("/")
+    client = loaded.homes.s3_client()
+    content = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    yield uri
+    client.put_object(Bucket=bucket, Key=key, Body=content)
+
+
+def order_ids(lakehouse: Lakehouse, uri: str) -> list[tuple[str]]:
+    """What a session finds in a file of orders."""
+    with open_session(lakehouse.homes) as session:
+        session.files("ods.olist_orders", [uri], {"order_id": "text"})
+        return session.rows("select order_id from ods.olist_orders order by 1")
+
+
+def test_a_file_is_fetched_once(loaded: Lakehouse, orders: str, folder: Path) -> None:
+    first = order_ids(loaded, orders)
+    bucket, _, key = orders.removeprefix("s3://").partition("/")
     loaded.homes.s3_client().delete_object(Bucket=bucket, Key=key)
-    assert first and orders() == first
+    assert first and order_ids(loaded, orders) == first
     [copy] = folder.glob("??/*")
     copy.write_bytes(copy.read_bytes()[:-100])
     with pytest.raises(ClientError):  # what is not whole is worth nothing, and the store has it no more
-        orders()
+        order_ids(loaded, orders)
 
-    loaded.homes.s3_client().put_object(Bucket=bucket, Key=key, Body=b"")
-    (folder / copy.parent.name / copy.name).write_bytes(b"")
-    lake.delete_objects(loaded.homes, [uri])
+
+def test_what_leaves_the_lake_leaves_the_cache(loaded: Lakehouse, orders: str, folder: Path) -> None:
+    order_ids(loaded, orders)
+    assert list(folder.glob("??/*"))
+    lake.delete_objects(loaded.homes, [orders])
     assert not list(folder.glob("??/*"))
 
 
