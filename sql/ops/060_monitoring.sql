@@ -200,7 +200,7 @@ create table if not exists ops.measurement (
 comment on table ops.measurement is 'One row per figure and moment, of the last 90 days: reader_sessions, readers_active, warehouse_bytes, lake_bytes, kpi_p95_seconds.';
 
 create or replace function ops.take_sample() returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as $$
 begin
     -- Several may ask, often; every five minutes is enough.

@@ -105,6 +105,7 @@ def test_a_consumer_that_was_paused_catches_up_by_itself(landed: Orchestra) -> N
     landed.lakehouse.execute("update ops.publish set published_at = published_at - interval '1 minute'")
     look = landed.trigger("avazu_catch_up", None)
     landed.ended("avazu_catch_up", look)
+    assert landed.lakehouse.query("select 1 from ops.measurement where measure = 'readers_active'")
     # Nobody would hear it: nothing is told.
     assert landed.states("avazu_catch_up", look) == {
         "look": "success", "wake_bronze": "skipped", "wake_silver": "skipped", "wake_gold": "skipped"

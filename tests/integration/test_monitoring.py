@@ -19,8 +19,9 @@ from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
 from lakehouse.cli.main import app
-from lakehouse.errors import GateFailed
+from lakehouse.errors import GateFailed, LakehouseError
 from lakehouse.home.homes import open_engine
+from lakehouse.home.warehouse import take_sample
 from lakehouse.layer.ledger import note_failure
 from lakehouse.monitor import questions
 from lakehouse.monitor.exporter import PROBES, Exporter
@@ -242,6 +243,18 @@ def test_servers_that_hang_are_down_and_a_scrape_does_not_hang_with_them(
         list(hanging.collect())
         assert hanging._pending["warehouse"] is pending
     assert alerts(exporter).isdisjoint(found)
+
+
+def test_a_table_that_is_locked_is_not_a_warehouse_that_is_down(
+    loaded: Lakehouse, exporter: Exporter
+) -> None:
+    with loaded.homes.engine.begin() as conn:
+        conn.exec_driver_sql("lock table ods.olist_orders in access exclusive mode")
+        found = shown(exporter)
+        with pytest.raises(LakehouseError, match="locked"), loaded.homes.engine.begin() as another:
+            take_sample(another)
+    assert found["lakehouse_home_up"][frozenset({("home", "warehouse")})] == 1
+    assert "lakehouse_rows" in shown(exporter)
 
 
 def test_every_query_of_the_dashboard_runs_on_the_real_schema(monitor: Connection) -> None:

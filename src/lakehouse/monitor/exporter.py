@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy.exc import SQLAlchemyError
 
+from lakehouse.errors import LakehouseError
 from lakehouse.home.warehouse import take_sample
 from lakehouse.monitor import figures
 
@@ -113,6 +114,10 @@ class Exporter:
                         family.name, GaugeMetricFamily(family.name, family.help, labels=family.label_names)
                     )
                     metric.add_metric(figure.labels, figure.value)
+        except LakehouseError as error:
+            # It is there, and somebody has a table locked: the next scrape comes soon.
+            log.warning("The warehouse tells nothing now: %s", error.message)
+            return {}
         except SQLAlchemyError as error:
             log.warning("The warehouse does not tell: %s", str(error.__cause__ or error).strip())
             return None

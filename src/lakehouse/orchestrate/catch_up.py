@@ -22,12 +22,14 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lakehouse.contract.model import LAYERS
+from lakehouse.errors import LakehouseError
 from lakehouse.orchestrate.delivery import awaited_days, is_delivered
 from lakehouse.orchestrate.homes import open_warehouse
 from lakehouse.orchestrate.planner import is_running
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset
+    from sqlalchemy import Engine
 
     from lakehouse.contract.model import Layer
 
@@ -44,14 +46,15 @@ def look(source: str, wait_hours: float) -> list[str]:
     from lakehouse.layer import turns
 
     ti = get_current_context()["ti"]
-    with open_warehouse() as engine, engine.begin() as conn:
-        if not warehouse.is_prepared(conn):
-            return []
-        for layer in LAYERS:
-            turns.forget_ended_turns(conn, source, layer, is_running(ti, f"{source}_{layer}"))
-        missed: list[Layer] = [layer for layer in LAYERS[1:] if turns.to_wake(conn, source, layer)]
-        warehouse.take_sample(conn)
-        tried = turns.days_tried(conn, source, days := awaited_days(wait_hours, datetime.now(UTC)))
+    with open_warehouse() as engine:
+        with engine.begin() as conn:
+            if not warehouse.is_prepared(conn):
+                return []
+            for layer in LAYERS:
+                turns.forget_ended_turns(conn, source, layer, is_running(ti, f"{source}_{layer}"))
+            missed: list[Layer] = [layer for layer in LAYERS[1:] if turns.to_wake(conn, source, layer)]
+            tried = turns.days_tried(conn, source, days := awaited_days(wait_hours, datetime.now(UTC)))
+        _take_sample(engine)
     late = next((day for day in days if day not in tried and is_delivered(source, day)), None)
     if late:
         ti.xcom_push(key=DELIVERED, value=late)
@@ -80,6 +83,17 @@ def wake(source: str, layer: Layer, asset: Asset) -> dict[str, Any]:
     event.extra.update(told)
     event.add_partitions(key)
     return told
+
+
+def _take_sample(engine: Engine) -> None:
+    """Sizes and readers of this moment, for monitoring; nothing waits for it."""
+    from lakehouse.home import warehouse
+
+    try:
+        with engine.begin() as conn:
+            warehouse.take_sample(conn)
+    except LakehouseError as error:
+        log.info("No sample was taken: %s", error.message)
 
 
 def _listens(ti: Any, dag_id: str) -> bool:
