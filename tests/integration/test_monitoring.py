@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -26,11 +29,12 @@ from lakehouse.layer.ledger import note_failure
 from lakehouse.monitor import questions
 from lakehouse.monitor.exporter import PROBES, Exporter
 from lakehouse.monitor.figures import FAMILIES
-from lakehouse.stack import health, roles
+from lakehouse.stack import health, postgres, roles
 from lakehouse.stack.network import LOOPBACK, any_free_port
 from lakehouse.stack.postgres import PostgresServer
 from lakehouse.stack.s3 import S3Server
 
+from ..support import compose
 from ..support.lakehouse import Lakehouse
 from ..support.olist import NEXT_DAY, small_shop
 from ..support.promql import Moment
@@ -337,3 +341,54 @@ def test_the_commands_answer_for_people_and_scripts(
     monkeypatch.setenv("LAKEHOUSE_MONITOR_DSN", "")
     monkeypatch.setenv("LAKEHOUSE_HOME", str(loaded.folder / "nothing"))
     assert "LAKEHOUSE_MONITOR_DSN is empty" in run(app, ["metrics", "--once", "--json"]).stdout
+
+
+def test_the_service_of_the_compose_file_runs_on_its_own_variables_alone(
+    loaded: Lakehouse, pg_server: PostgresServer, s3_server: S3Server, tmp_path: Path
+) -> None:
+    """Its command, variables and health check, with hosts and ports of this machine; ended by a signal."""
+    service = compose.services(compose.filled_in(tmp_path))["metrics"]
+    loaded.homes.engine.dispose()
+    template = loaded.homes.engine.url.database
+    copy = f'create database lakehouse owner {roles.LOADER} template "{template}"'
+    postgres.execute(pg_server.superuser_dsn, [copy])
+    postgres.create_database(pg_server, "lakehouse", roles.LOADER)
+    port = str(any_free_port())
+    here = {
+        "LAKEHOUSE_PG_HOST": LOOPBACK,
+        "LAKEHOUSE_PG_MONITOR_PASSWORD": pg_server.passwords[roles.MONITOR],
+        "LAKEHOUSE_S3_ENDPOINT": s3_server.endpoint,
+        "LAKEHOUSE_AIRFLOW_URL": f"http://{LOOPBACK}:{any_free_port()}",
+    }
+    assert service["environment"].keys() == here.keys()
+    image = {
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        "LAKEHOUSE_PROJECT": str(ROOT),
+        "LAKEHOUSE_HOME": str(tmp_path),
+        "LAKEHOUSE_PG_PORT": str(pg_server.port),  # inside its network it is the usual one
+    }
+    moved = {"0.0.0.0": LOOPBACK, "9464": port, "/var/lib/lakehouse": str(tmp_path)}  # noqa: S104
+    command = [moved.get(part, part) for part in service["command"]]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lakehouse.stack.service", *command], env=here | image, cwd="/"
+    )
+    try:
+        _, _, *check = service["healthcheck"]["test"]
+        check = [sys.executable, *(part.replace("9464", port) for part in check)]
+        deadline = time.monotonic() + 120
+        while subprocess.run(check, check=False, capture_output=True).returncode:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://{LOOPBACK}:{port}/metrics", timeout=60) as answer:
+            text = answer.read().decode()
+        assert 'lakehouse_home_up{home="warehouse"} 1.0' in text
+        assert 'lakehouse_airflow_up{component="api_server"} 0.0' in text
+        assert f'lakehouse_disk_free_bytes{{path="{tmp_path}"}}' in text
+        process.terminate()
+        assert process.wait(int(service["stop_grace_period"].removesuffix("s")) * 6) == 0
+    finally:
+        process.kill()
+        process.wait()
+        postgres.drop_database(pg_server, "lakehouse")
