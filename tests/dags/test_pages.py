@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from lakehouse.home.pages import LocalPages
 from lakehouse.orchestrate import pages
+from lakehouse.orchestrate.links import gate_address
 
 PLUGIN = Path(__file__).resolve().parents[2] / "plugins" / "lakehouse_pages.py"
 SECURITY = "airflow.api_fastapi.core_api.security"
@@ -70,3 +71,15 @@ def test_the_web_framework_waits_until_the_api_server_asks() -> None:
     look = f"import runpy, sys; runpy.run_path({str(PLUGIN)!r}); print('lakehouse.orchestrate.pages' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_a_gate_tells_the_whole_address_of_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://data.example.com/airflow/")
+    page = "/airflow/lakehouse/data-docs/gates/olist/silver/2018-10-17.html"
+    told = gate_address("olist", "silver", "2018-10-17")
+    assert told == f"https://data.example.com/airflow/plugin/data-docs{page}"
+    monkeypatch.setenv("LAKEHOUSE_DATA_DOCS", "")
+    assert gate_address("olist", "silver", "2018-10-17") == ""
+    monkeypatch.setenv("LAKEHOUSE_DATA_DOCS", "s3://bucket/data-docs")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")
+    assert gate_address("olist", "silver", "2018-10-17") == ""

@@ -5,7 +5,6 @@ It is the machine's own (`.ci/browser` installs one where that is possible); Pla
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,10 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
 
+# A machine may be busy with many tests at once.
+expect.set_options(timeout=60_000)
 #: Where a browser is found, best first. `.ci/browser` looks for the same.
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
@@ -156,10 +157,8 @@ def sight(browser: Browser, *origins: str, width: int = 1280) -> Iterator[Sight]
         viewport={"width": width, "height": _HEIGHT[width]},
         reduced_motion="reduce",
         locale="en-GB",
-        # Nothing that this machine's environment says of proxies.
-        ignore_https_errors=False,
     )
-    context.set_default_timeout(30_000 if not os.environ.get("CI") else 60_000)
+    context.set_default_timeout(60_000)
     try:
         yield Sight(context.new_page(), origins)
     finally:
