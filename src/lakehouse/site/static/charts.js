@@ -22,6 +22,13 @@
     ...(rows.length && rows.at(-1).x - rows[0].x < 20 * 864e5 ? { tickFormat: d3.utcFormat("%H:%M\n%d %b") } : {}),
     domain: rows.length ? d3.extent(rows, (r) => r.x) : undefined });
 
+  // A few months are not drawn as wide as the page, nor with days below them.
+  const months = (box, rows) => {
+    const [first, last] = d3.extent(rows, (r) => r.x), few = d3.utcMonth.count(first, last) < 6;
+    return { type: "utc", label: null, tickSize: 0, ticks: few ? "month" : box.clientWidth < 400 ? 4 : 6,
+      ...(few ? { domain: [first, d3.utcMonth.offset(first, 7)] } : {}) };
+  };
+
   const draw = {
     figure(box, { rows }) {
       const points = rows.map((r) => ({ x: date(r.x), y: r.y }));
@@ -37,7 +44,7 @@
     bars(box, { rows, unit }) {
       const bars = rows.map((r) => ({ x: date(r.x), y: r.y }));
       return Plot.plot(base(box, {
-        x: { type: "utc", label: null, tickSize: 0, ticks: box.clientWidth < 400 ? 4 : 6 },
+        x: months(box, bars),
         y: { label: null, tickFormat: tick(unit), ticks: 5, tickSize: 0, grid: true },
         marks: [
           Plot.rectY(bars, { x: "x", y: "y", interval: "month", fill: accent, rx: 2, insetLeft: 1, insetRight: 1, inset: 0,
@@ -62,7 +69,7 @@
       const points = rows.map((r) => ({ x: date(r.x), y: r.y, series: r.series }));
       const names = d3.groupSort(points, (g) => -d3.sum(g, (r) => r.y), (r) => r.series);
       return Plot.plot(base(box, {
-        x: { type: "utc", label: null, tickSize: 0, ticks: box.clientWidth < 400 ? 4 : 6 },
+        x: months(box, points),
         y: { label: null, tickFormat: tick(unit), ticks: 5, tickSize: 0, domain: [0, 1] },
         color: { domain: names, range: series, legend: true },
         marks: [Plot.rectY(points, Plot.stackY({ order: names, x: "x", y: "y", fill: "series", interval: "month",
