@@ -54,6 +54,7 @@ def test_environment_variables_are_read_in_one_place() -> None:
         "contract.project",
         "orchestrate.homes",
         "orchestrate.manual",
+        "orchestrate.metadata",  # hands its own on to Airflow's command
         "orchestrate.reference",
         "quality.gx_context",
     }
