@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -455,3 +459,36 @@ def test_one_step_that_fails_stops_no_other(sellers: Lakehouse) -> None:
     done = maintenance.maintain(replace(job(sellers), airflow=refuses), ["airflow", "ledger"])
     assert [(o.step, o.state) for o in done] == [("ledger", "nothing"), ("airflow", "failed")]
     assert done[1].notes == ("Airflow's database does not answer. Look at it.",)
+
+
+def test_the_command_shows_a_plan_and_its_exit_code_tells_of_failures(
+    sellers: Lakehouse, tmp_path: Path
+) -> None:
+    sellers.load(seller(1, 2))
+    sellers.load(seller(1, 2, city="natal"), day(1))
+
+    def command(*arguments: str, **variables: str) -> tuple[int, dict[str, Any]]:
+        environment = sellers.environment() | {"LAKEHOUSE_HOME": str(tmp_path), **variables}
+        done = subprocess.run(
+            [sys.executable, "-m", "lakehouse.cli.main", "maintain", "--json", *arguments],
+            env=environment, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        return done.returncode, json.loads(done.stdout)
+
+    objects = sellers.objects()
+    code, plan = command(LAKEHOUSE_KEEP_SNAPSHOT_DAYS="0")
+    assert (code, plan["applied"], [s["step"] for s in plan["steps"]]) == (0, False, list(maintenance.STEPS))
+    planned = {s["step"]: s for s in plan["steps"]}
+    assert planned["snapshots"]["state"] == "planned" and planned["airflow"]["state"] == "skipped"
+    assert sellers.objects() == objects
+    code, done = command("--apply", "--step", "snapshots", LAKEHOUSE_KEEP_SNAPSHOT_DAYS="0")
+    assert (code, [(s["step"], s["state"]) for s in done["steps"]]) == (0, [("snapshots", "done")])
+    assert len(sellers.objects()) < len(objects)
+    code, refused = command("--step", "everything")
+    assert code == 1 and "retention, compact" in refused["error"]["hint"]
+    sellers.execute("update ops.lake_file set recorded_at = recorded_at - interval '2 days'")
+    needed = next(iter(live_files(sellers)["gold", "dim_seller"]))
+    bucket, key = needed.removeprefix("s3://").split("/", 1)
+    sellers.homes.s3_client().delete_object(Bucket=bucket, Key=key)
+    code, failed = command("--step", "orphans", "--step", "ledger")
+    assert (code, [s["state"] for s in failed["steps"]]) == (1, ["failed", "nothing"])

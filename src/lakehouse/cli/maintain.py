@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lakehouse.home.homes import Homes
     from lakehouse.home.pages import Pages
     from lakehouse.layer.maintenance import Job, Outcome
+    from lakehouse.stack.state import StackState
 
 
 def register(app: typer.Typer) -> None:
@@ -83,33 +84,39 @@ def _job(homes: Homes, landing: Homes, *, apply: bool) -> Job:
     )
 
 
+def _stack() -> StackState | None:
+    """The laptop's stack; None when there is none, or the homes are not its."""
+    from lakehouse.cli.context import stack_state
+    from lakehouse.errors import StackError
+
+    try:
+        return stack_state()
+    except StackError:
+        return None
+
+
 def _logs() -> tuple[Pages, ...]:
     """Logs of the tasks of the laptop's Airflow, which need not run."""
     from lakehouse.home.pages import open_pages
     from lakehouse.stack.state import StackHome
 
     folder = StackHome.locate().airflow / "logs"
-    return (open_pages(folder),) if folder.is_dir() else ()
+    return (open_pages(folder),) if _stack() and folder.is_dir() else ()
 
 
 def _airflow() -> Callable[[datetime, bool], int] | None:
     """What cleans the database of the laptop's Airflow; None when it has none, or the homes are not the laptop's."""
     import os
 
-    from lakehouse.cli.context import stack_state
-    from lakehouse.errors import StackError
     from lakehouse.orchestrate.metadata import clean
     from lakehouse.stack import airflow
     from lakehouse.stack.laptop import server_of
     from lakehouse.stack.state import StackHome
 
-    try:
-        state = stack_state()
-    except StackError:
+    home, state = StackHome.locate(), _stack()
+    if state is None or not airflow.is_migrated(home):
         return None
-    home, server = StackHome.locate(), server_of(state)
-    if not airflow.is_migrated(home):
-        return None
+    server = server_of(state)
     environment = os.environ | airflow.environment(home, state, server)
     return lambda before, apply: clean(server.airflow_dsn, before, apply, environment)
 
