@@ -23,7 +23,8 @@ from ..support.lakehouse import Lakehouse
 from ..support.olist import NEXT_DAY, small_shop
 from .stack_support import Notes, new_home
 
-pytestmark = pytest.mark.servers
+# Eight commands on a stack of its own: a minute, and many on a machine that has much else to do.
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
