@@ -268,6 +268,20 @@ KILLS = (("take_out.write_manifest", 0), ("flow.publish", 0), ("flow.gate", 1), 
 STEPS = ("ledger and pages", "past states", "search")
 
 
+def test_copies_of_lake_files_on_this_machine_go_too(
+    shop: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("LAKEHOUSE_CACHE_FOLDER", str(cache))
+    shop.load(small_shop(), DAY)
+    kept = set(cache.glob("??/*"))
+    assert kept
+    # The command's process has no cache of its own.
+    monkeypatch.delenv("LAKEHOUSE_CACHE_FOLDER")
+    _erase(shop, caches=[cache])
+    assert not cache.exists()
+
+
 def test_killed_anywhere_the_same_command_goes_on(shop: Lakehouse) -> None:
     """`kill -9` of a real process at the places where two things are written one after the other."""
     shop.load(small_shop(5))

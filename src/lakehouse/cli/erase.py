@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lakehouse.contract.model import Layer
     from lakehouse.home.homes import Homes
@@ -66,7 +67,7 @@ def erase(
         with RichReporter() as reporter:
             request = erasure.Request(
                 homes, landing, project, source, wanted, reference,
-                pages=_pages(homes), is_alive=_is_alive(homes, source), step=reporter.step,
+                pages=_pages(homes), caches=_caches(), is_alive=_is_alive(homes, source), step=reporter.step,
             )  # fmt: skip
             outcome = erasure.erase(request) if apply else erasure.look(request)
     finally:
@@ -114,6 +115,18 @@ def _pages(homes: Homes) -> list[Pages]:
         os.environ.get("LAKEHOUSE_SITE") or str(home.site),
     )
     return [open_pages(place, homes.s3) for place in places]
+
+
+def _caches() -> list[Path]:
+    """Where tasks on this machine keep copies of lake files: the stack's, and what the environment names."""
+    import os
+    from pathlib import Path
+
+    from lakehouse.stack.airflow import lake_cache
+    from lakehouse.stack.state import StackHome
+
+    named = os.environ.get("LAKEHOUSE_CACHE_FOLDER")
+    return [lake_cache(StackHome.locate().airflow), *([Path(named)] if named else [])]
 
 
 def _is_alive(homes: Homes, source: str) -> Callable[[Layer, str], bool]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +39,7 @@ class Request:
     """Who is to be erased from what. ``person`` is the id; ``reference`` names the request, and is no id.
 
     ``landing``: the homes with the key of who lands files. ``pages``: where pages of gates and of the site are kept.
+    ``caches``: folders of this machine with copies of lake files.
     ``is_alive``: whether an orchestrator's run of a layer is at work.
     """
 
@@ -47,6 +50,7 @@ class Request:
     person: str = field(repr=False)
     reference: str = ""
     pages: Sequence[Pages] = ()
+    caches: Sequence[Path] = ()
     is_alive: Callable[[Layer, str], bool] = lambda _layer, _run: True
     step: Step = silent
 
@@ -177,6 +181,8 @@ def drop_past(request: Request, tell: Callable[[str], None]) -> dict[str, int]:
             expiry.expire_snapshots(homes, request.source, layer, table, keep=1)
         while swept := expiry.sweep(homes, layer, tables, keep=1):
             deleted += swept
+    for folder in request.caches:
+        shutil.rmtree(folder, ignore_errors=True)  # a task at work fetches what it needs again
     schemas = {"silver": "ods", "gold": "gold"}
     tell("vacuum")
     warehouse.tidy(

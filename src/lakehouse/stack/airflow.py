@@ -71,6 +71,11 @@ def components(listen: str, port: int) -> dict[str, list[str]]:
     }
 
 
+def lake_cache(airflow_home: Path) -> Path:
+    """Where tasks keep copies of the lake files that they have read."""
+    return airflow_home / "cache"
+
+
 def programs(home: StackHome, state: StackState) -> list[Program]:
     """The four components on a laptop."""
     return [
@@ -117,7 +122,7 @@ def settings(site: AirflowSite) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(site.project / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(site.plugins),
         "LAKEHOUSE_DATA_DOCS": site.data_docs or f"s3://{site.bucket}/data-docs",
-        "LAKEHOUSE_CACHE_FOLDER": str(site.home / "cache"),
+        "LAKEHOUSE_CACHE_FOLDER": str(lake_cache(site.home)),
         "LAKEHOUSE_SITE": site.site or f"s3://{site.bucket}/site",
         # A local executor whose task processes do not each import the heavy libraries again.
         "AIRFLOW__CORE__EXECUTOR": "lakehouse.orchestrate.executor.PreloadingLocalExecutor",
