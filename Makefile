@@ -57,12 +57,26 @@ test: minio browser ## Every test: the fast ones, then with real servers; throug
 .PHONY: test-servers
 test-servers: test-fast browser
 	@echo "── with real Postgres and MinIO"
-	@$(PYTEST) -m "servers and not airflow"
+	@$(PYTEST) -m "servers and not airflow and not faults"
 
 .PHONY: test-airflow
 test-airflow: $(SETUP) browser
 	@echo "── through a real Airflow (shown when it is done)"
-	@$(BIN)/pytest -m airflow >.tools/test-airflow.log 2>&1 && ended=0 || ended=$$?; cat .tools/test-airflow.log; exit $$ended
+	@$(BIN)/pytest -m "airflow and not faults" >.tools/test-airflow.log 2>&1 && ended=0 || ended=$$?; cat .tools/test-airflow.log; exit $$ended
+
+.PHONY: test-faults
+test-faults: minio ## Processes killed at named points, servers cut off, full disks, jumping clocks
+	@$(MAKE) -k -j2 test-faults-servers test-faults-airflow
+
+# One process a file: their servers are killed.
+.PHONY: test-faults-servers
+test-faults-servers: $(SETUP)
+	@.ci/clock
+	@$(BIN)/pytest -n 2 --dist loadfile -m "faults and not airflow"
+
+.PHONY: test-faults-airflow
+test-faults-airflow: $(SETUP)
+	@$(BIN)/pytest -m "faults and airflow" >.tools/test-faults-airflow.log 2>&1 && ended=0 || ended=$$?; cat .tools/test-faults-airflow.log; exit $$ended
 
 .PHONY: test-fast
 test-fast: $(SETUP) ## Tests without servers, in less than a minute

@@ -87,6 +87,8 @@ create table if not exists ops.batch (
 );
 -- Warehouses of before.
 alter table ops.batch add column if not exists retired_at timestamptz;
+alter table ops.batch add column if not exists handed_over_count bigint not null default 0;
+comment on column ops.batch.handed_over_count is 'How often bronze has handed the batch to silver. A count, because clocks may jump.';
 create index if not exists batch_table_idx on ops.batch (table_name, partition_key);
 create index if not exists batch_pending_idx on ops.batch (source, partition_key) where bronze_publish_id is not null and silver_publish_id is null and superseded_by is null;
 comment on table ops.batch is 'One row per file of a delivery that a run has seen. batch_id is a UUIDv5 of source, table, object key and content hash.';
@@ -134,7 +136,9 @@ create table if not exists ops.pinned_batch (
     role text not null check (role in ('new', 'served', 'gone')),
     primary key (run_id, batch_id)
 );
+alter table ops.pinned_batch add column if not exists handed_over_count bigint not null default 0;
 comment on table ops.pinned_batch is 'One row per batch that a silver run reads.';
+comment on column ops.pinned_batch.handed_over_count is 'What ops.batch had when the run was planned: when it has more at the end, silver has to look at the batch again.';
 comment on column ops.pinned_batch.role is 'new: taken up. served: taken up before, and read again for keys that changed. gone: superseded or withdrawn since it was taken up; its keys are worked out anew.';
 
 create table if not exists ops.lake_file (

@@ -39,3 +39,11 @@ class StaleStage(LakehouseError):
 
 class StackError(LakehouseError):
     """A server of the laptop stack could not be started, reached or stopped."""
+
+
+class DiskFull(LakehouseError):
+    """A disk is full: of this machine, the warehouse or the object store. Nothing was published."""
+
+
+class Unreachable(LakehouseError):
+    """The warehouse or the object store does not answer, or broke off. Nothing was published that is not whole."""

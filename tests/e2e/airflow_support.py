@@ -73,21 +73,23 @@ class Orchestra:
         found = self.api.pages(f"/dags/{dag}/dagRuns", "dag_runs")
         return sorted((r for r in found if r["partition_key"] == key), key=lambda r: str(r["queued_at"]))
 
-    def ended(self, dag: str, run_id: str, state: str = "success") -> Json:
+    def ended(self, dag: str, run_id: str, state: str = "success", seconds: float = 240) -> Json:
         """Wait for the end of a run, which must be ``state``."""
 
         def look() -> Json | None:
             run: Json = self.api.call("GET", f"/dags/{dag}/dagRuns/{run_id}")
             return run if run["state"] in ENDED else None
 
-        run = wait_for(look, why=f"the end of {dag} {run_id}")
+        run = wait_for(look, seconds, why=f"the end of {dag} {run_id}")
         assert run["state"] == state, (dag, self.states(dag, run_id))
         return run
 
-    def next_ended(self, dag: str, key: str, known: int = 0, state: str = "success") -> Json:
+    def next_ended(
+        self, dag: str, key: str, known: int = 0, state: str = "success", seconds: float = 240
+    ) -> Json:
         """Wait for the end of the run of a partition that comes after ``known`` earlier ones."""
-        runs = wait_for(lambda: self.runs(dag, key)[known:], why=f"a run of {dag} for {key}")
-        return self.ended(dag, runs[0]["dag_run_id"], state)
+        runs = wait_for(lambda: self.runs(dag, key)[known:], seconds, why=f"a run of {dag} for {key}")
+        return self.ended(dag, runs[0]["dag_run_id"], state, seconds)
 
     def tasks(self, dag: str, run_id: str) -> dict[str, Json]:
         """Task id → task instance."""

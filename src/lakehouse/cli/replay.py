@@ -107,20 +107,19 @@ def _land(
     allow_shrink: bool,
 ) -> list[LandingReport]:
     """Write the deliveries to a temporary folder and land them, oldest first."""
-    import tempfile
-
     from lakehouse.cli.context import open_homes
     from lakehouse.cli.demo import own_or_sample_files
     from lakehouse.contract import Project
+    from lakehouse.home import scratch
     from lakehouse.landing.replay_olist import SOURCE, write_deliveries
 
     homes = open_homes(landing=True)  # without a stack there is nothing to write for
     try:
         dump = files or own_or_sample_files(SOURCE, reporter)
-        with tempfile.TemporaryDirectory(prefix="lakehouse-replay-") as work:
+        with scratch.occupied(scratch.new_folder()) as work:
             with reporter.step(f"Writing deliveries of {SOURCE}") as detail:
                 contracts = Project.load().tables(SOURCE)
-                deliveries = write_deliveries(contracts, dump, Path(work), step, first, last, progress=detail)
+                deliveries = write_deliveries(contracts, dump, work, step, first, last, progress=detail)
                 detail(f"{len(deliveries)}, one per {step}")
             return _land_each(homes, deliveries, reporter, allow_shrink=allow_shrink)
     finally:

@@ -7,7 +7,6 @@ task did not pin is not readable, by construction.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.compile.schemas import arrow_type
-from lakehouse.home import lake
+from lakehouse.home import lake, scratch
 from lakehouse.home.homes import Homes
 
 #: Schemas that queries name. ``staged`` relations are in ``main``, where Great Expectations looks.
@@ -154,8 +153,7 @@ def open_session(homes: Homes | None, settings: EngineSettings | None = None) ->
     instance = _borrow(settings or EngineSettings())
     catalog = f"session_{next(_NUMBERS)}"
     # Made for each session: a process that is cut short leaves no folder of an idle instance behind.
-    instance.folder.mkdir(mode=0o700, exist_ok=True)
-    try:
+    with scratch.occupied(instance.folder):
         folder = Path(tempfile.mkdtemp(prefix=f"{catalog}-", dir=instance.folder))
         with instance.connection.cursor() as connection:
             connection.execute(f"attach ':memory:' as {catalog}")
@@ -164,8 +162,6 @@ def open_session(homes: Homes | None, settings: EngineSettings | None = None) ->
                 connection.execute(f"create schema {schema}")
             yield Session(connection, homes, folder, catalog)
         instance.connection.execute(f"detach {catalog}")
-    finally:
-        shutil.rmtree(instance.folder, ignore_errors=True)
     # After an error it is not given back: nobody knows what state it is in.
     _IDLE.append(instance)
 
@@ -194,7 +190,7 @@ def _borrow(settings: EngineSettings) -> _Instance:
             if instance.process == os.getpid() and instance.settings == settings:
                 return instance
     _return_memory()
-    folder = Path(tempfile.mkdtemp(prefix="lakehouse-engine-"))
+    folder = scratch.new_folder()
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": settings.threads,
         "memory_limit": settings.memory,

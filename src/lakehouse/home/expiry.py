@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, text
 
 from lakehouse.home import lake, masked, warehouse
-from lakehouse.home.homes import Homes
+from lakehouse.home.homes import Homes, abort_uploads
 
 if TYPE_CHECKING:
     from lakehouse.home.iceberg import LakeCatalog
@@ -137,10 +137,17 @@ def sweep(
         garbage = text(f"{_GARBAGE} limit :swept")
         found = conn.execute(garbage, _limits(layer, tables, keep, before) | {"swept": _SWEPT})
         # What a task that was given up still holds is left for later.
-        free = text("select uri from ops.lake_file where uri = any(:u) for update skip locked")
-        uris = list(conn.execute(free, {"u": list(found.scalars())}).scalars())
+        free = text(
+            "select uri, status = 'staged' and kind <> 'metadata' from ops.lake_file where uri = any(:u) "
+            "for update skip locked"
+        )
+        half_sent: dict[str, bool] = dict(conn.execute(free, {"u": list(found.scalars())}).all())
+        uris = list(half_sent)
         if uris:
             lake.delete_objects(homes, uris)
+            # Of objects whose writer was killed there may be parts.
+            for bucket, key in (lake.place_of(uri) for uri in uris if half_sent[uri]):
+                abort_uploads(homes.s3_client(), bucket, key)
             conn.execute(text("delete from ops.lake_file where uri = any(:u)"), {"u": uris})
     return len(uris)
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 #: Spark, Trino and pyiceberg must all call the catalog by this name: it is a key in the catalog's tables.
 CATALOG_NAME = "lakehouse"
 
+#: How long anybody waits for the object store: for a connection, and for the next bytes of an answer.
+_CONNECT_S = 5
+_SILENT_S = 20
+
 #: Sessions write and read values one way, whatever the database's or the role's defaults are.
 _SESSION = {
     "timezone": "UTC",
@@ -31,7 +35,13 @@ _SESSION = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "transform_null_equals": "off",
+    # A machine that has vanished holds its locks for a minute, not for hours.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
 }
+#: The same seen from here: a server that has vanished is waited for a minute.
+_KEEPALIVE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 
 def open_engine(url: URL, application_name: str) -> Engine:
@@ -41,7 +51,7 @@ def open_engine(url: URL, application_name: str) -> Engine:
         # COPY and the catalog need this driver.
         url.set(drivername="postgresql+psycopg2"),
         pool_pre_ping=True,
-        connect_args={"options": options, "application_name": application_name},
+        connect_args={"options": options, "application_name": application_name, **_KEEPALIVE},
     )
     event.listen(engine, "handle_error", _explain)
     return engine
@@ -151,14 +161,16 @@ def _filesystem(access: S3Access) -> pafs.S3FileSystem:
     """The one place that makes file systems; making one takes longer than writing a small file."""
     import pyarrow.fs as pafs
 
-    return pafs.S3FileSystem(
+    return pafs.S3FileSystem(  # type: ignore[call-arg] # the stubs lack an option
         access_key=access.access_key or None,
         secret_key=access.secret_key or None,
         region=access.region,
         endpoint_override=access.endpoint or None,
         scheme="http" if access.endpoint.startswith("http://") else "https",
-        # A small file is one request then, not the three of an upload in parts.
-        allow_delayed_open=True,  # type: ignore[call-arg] # the stubs are older
+        connect_timeout=_CONNECT_S,
+        request_timeout=_SILENT_S,
+        # A small file is one request then, not the three of an upload in parts, of which a killed sender leaves some.
+        allow_delayed_open=True,
     )
 
 
@@ -178,6 +190,18 @@ def ensure_bucket(access: S3Access, bucket: str) -> None:
         client.create_bucket(Bucket=bucket)
 
 
+def abort_uploads(client: S3Client, bucket: str, key: str) -> int:
+    """Give up the uploads of an object that nobody will complete; returns how many.
+
+    Whoever is killed while it sends an object in parts leaves the parts: no listing of objects shows them.
+    """
+    listed = client.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", [])
+    mine = [upload["UploadId"] for upload in listed if upload["Key"] == key]
+    for upload_id in mine:
+        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
+    return len(mine)
+
+
 @cache
 def s3_client(access: S3Access) -> S3Client:
     """The one place that makes clients, so that its settings hold everywhere."""
@@ -195,6 +219,8 @@ def s3_client(access: S3Access) -> S3Client:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"max_attempts": 5, "mode": "standard"},
+            connect_timeout=_CONNECT_S,
+            read_timeout=_SILENT_S,
             s3={"addressing_style": "path"},
         ),
     )

@@ -489,6 +489,12 @@ def publish_files(
     return done.commit
 
 
+def place_of(uri: str) -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
 def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
     """Remove objects; those that are gone already do not matter.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lakehouse.contract import Contract, Project
 from lakehouse.contract.model import DeliveryKind
 from lakehouse.errors import LakehouseError
-from lakehouse.home.homes import Homes
+from lakehouse.home import scratch
+from lakehouse.home.homes import Homes, abort_uploads
 from lakehouse.landing.check import LocalFile, Progress, check_files
 from lakehouse.landing.dates import judge_partition_key
 from lakehouse.landing.manifest import (
@@ -91,8 +91,8 @@ def land(
     report, contracts = progress or _silent, project.tables(source)
     if partition_key is not None:
         judge_partition_key(checked_partition_key(partition_key), contracts)
-    with tempfile.TemporaryDirectory(prefix="lakehouse-landing-") as work:
-        found = check_files(contracts, folder, Path(work), partition_key, report)
+    with scratch.occupied(scratch.new_folder()) as work:
+        found = check_files(contracts, folder, work, partition_key, report)
         with _store_errors(homes):
             homes.ensure_bucket()
             zone = _Zone(homes.s3_client(), homes.bucket, source, contracts, report)
@@ -197,6 +197,7 @@ class _Zone:
             Callback=count,
             Config=_TRANSFER,
         )
+        abort_uploads(self.s3, self.bucket, key)  # of a landing that was killed
 
 
 def _shrunk(source: str, day: str, there: Manifest, file: LocalFile, contract: Contract) -> str:

@@ -79,6 +79,7 @@ _CURRENT = """
 update ops.batch set
     superseded_by = null, silver_publish_id = null, retired_at = null,
     bronze_publish_id = case when retired_at is null then coalesce(bronze_publish_id, :p) else :p end,
+    handed_over_count = handed_over_count + 1,
     kind = coalesce(cast(:kind as text), kind)
 where batch_id = :b
 """

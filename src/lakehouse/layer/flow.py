@@ -15,6 +15,7 @@ from lakehouse.contract.model import Layer
 from lakehouse.errors import StaleStage
 from lakehouse.home import expiry, lake, warehouse
 from lakehouse.home.homes import Homes
+from lakehouse.home.trouble import for_people
 from lakehouse.layer.audit import audit, check_files
 from lakehouse.layer.bronze import Bronze
 from lakehouse.layer.gold import Gold
@@ -44,6 +45,7 @@ _SETTLED_ROWS = 1000
 LAYER_STEPS: dict[Layer, LayerSteps] = {"bronze": Bronze(), "silver": Silver(), "gold": Gold()}
 
 
+@for_people
 def plan(
     homes: Homes,
     project: Project,
@@ -78,6 +80,7 @@ def plan(
     return tuple(dict.fromkeys(w.table for w in planned.wanted if w.table in tasks))
 
 
+@for_people
 def stage(
     homes: Homes,
     project: Project,
@@ -143,6 +146,7 @@ def _plan_again(
     return run, mine
 
 
+@for_people
 def gate(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> dict[str, Any]:
     """Audit what is staged. Safe to repeat.
 
@@ -167,6 +171,7 @@ def gate(homes: Homes, project: Project, source: str, layer: Layer, partition_ke
         return audit(Work(homes, project, run), LAYER_STEPS[layer], inputs, conn).as_json()
 
 
+@for_people
 def publish(homes: Homes, project: Project, source: str, layer: Layer, partition_key: str) -> dict[str, Any]:
     """Publish what has passed the gate, in both homes, by one COMMIT. Safe to repeat.
 
@@ -188,8 +193,9 @@ def publish(homes: Homes, project: Project, source: str, layer: Layer, partition
             with homes.engine.begin() as conn:
                 end_run(conn, run, "overtaken")
             raise
-        tasks = project.stage_order(source, layer)
-        expiry.sweep(homes, layer, [table for task in tasks for table in project.staged_with(task)])
+    # Also with nothing to publish: a try that was killed after its COMMIT has not come so far.
+    tasks = project.stage_order(source, layer)
+    expiry.sweep(homes, layer, [table for task in tasks for table in project.staged_with(task)])
     with homes.engine.connect() as conn:
         return event(conn, source, layer, partition_key, run)
 

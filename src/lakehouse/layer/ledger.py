@@ -278,8 +278,10 @@ def pin_batches(conn: Connection, run: Run, batches: Mapping[str, Role]) -> None
     """Write down which batches a run reads: batch id → what it is to silver."""
     conn.execute(
         text(
-            "insert into ops.pinned_batch (run_id, batch_id, role) "
-            "select :r, * from unnest(cast(:b as uuid[]), cast(:n as text[]))"
+            "insert into ops.pinned_batch (run_id, batch_id, role, handed_over_count) "
+            "select :r, b.batch_id, p.role, b.handed_over_count "
+            "from unnest(cast(:b as uuid[]), cast(:n as text[])) as p (batch_id, role) "
+            "inner join ops.batch as b using (batch_id)"
         ),
         {"r": run.run_id, "b": list(batches), "n": list(batches.values())},
     )

@@ -36,13 +36,10 @@ from lakehouse.quality.gate import Subject, contract_subject, history_subject, r
 #: What bronze has handed over again since the plan, as one of another kind, has not been taken up.
 _TAKEN_UP = """
 update ops.batch as b set silver_publish_id = :p
-where batch_id = any(cast(:b as uuid[])) and not exists (
-    select 1 from ops.accounted as a
-    inner join ops.publish as s on s.publish_id = a.publish_id
-    where
-        a.batch_id = b.batch_id and s.layer = 'bronze' and s.status = 'published'
-        and s.published_at > (select planned_at from ops.run where run_id = :r)
-)
+from ops.pinned_batch as pin
+where
+    b.batch_id = any(cast(:b as uuid[])) and pin.run_id = :r and pin.batch_id = b.batch_id
+    and pin.handed_over_count = b.handed_over_count
 """
 #: What was served of batches that are gone is not any more, and what was refused of them neither.
 _LET_GO = """
