@@ -59,7 +59,7 @@ STAGE: dict[Layer, tuple[str, list[Point]]] = {
             Point("before", "lakehouse.layer.stage:Stage.agree"),
             Point("before", "lakehouse.layer.ledger:mark_staged"),
             Point("after", "lakehouse.layer.ledger:mark_staged"),
-            Point("before", "lakehouse.home.warehouse:settle_rows"),
+            Point("after", COMMIT, armed_by="lakehouse.layer.ledger:mark_staged"),
         ],
     ),
     "silver": (
