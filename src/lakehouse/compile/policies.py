@@ -81,8 +81,9 @@ def _policy(bucket: str, listed: list[str], allowed: dict[str, list[str]]) -> Po
     if listed:
         prefixes = {"Condition": {"StringLike": {"s3:prefix": listed}}} if listed != ["*"] else {}
         # Who lists all may also ask whether deleted objects are kept: an erasure tells.
-        asks = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
-        asks += [] if prefixes else ["s3:GetBucketVersioning"]
-        bucket_wide = {"Effect": "Allow", "Action": asks, "Resource": [f"arn:aws:s3:::{bucket}"]}
-        statements.insert(0, bucket_wide | prefixes)
+        asks = ["s3:ListBucket"] if prefixes else ["s3:ListBucket", "s3:GetBucketVersioning"]
+        whole: dict[str, Any] = {"Effect": "Allow", "Resource": [f"arn:aws:s3:::{bucket}"]}
+        # Uploads that were broken off, to give them up; MinIO takes no prefix for these.
+        uploads = whole | {"Action": ["s3:ListBucketMultipartUploads"]}
+        statements[:0] = [whole | {"Action": asks} | prefixes, uploads]
     return {"Version": "2012-10-17", "Statement": statements}
