@@ -282,8 +282,11 @@ def test_copies_of_lake_files_on_this_machine_go_too(
     assert not cache.exists()
 
 
-def test_killed_anywhere_the_same_command_goes_on(shop: Lakehouse) -> None:
+def test_killed_anywhere_the_same_command_goes_on(
+    shop: Lakehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """`kill -9` of a real process at the places where two things are written one after the other."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what a killed process leaves
     shop.load(small_shop(5))
     before = _totals(shop)
     for where, number in KILLS:
