@@ -33,7 +33,7 @@ PLAN: dict[Layer, list[Point]] = {
     "bronze": [
         Point("after", "lakehouse.layer.ledger:close_runs"),
         Point("after", "lakehouse.layer.ledger:add_tables"),
-        Point("before", "lakehouse.layer.steps:LayerSteps.prepare"),
+        Point("before", "lakehouse.layer.bronze:Bronze.prepare"),
     ],
     "silver": [
         Point("before", "lakehouse.layer.ledger:pin_batches"),
