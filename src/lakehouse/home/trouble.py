@@ -128,7 +128,8 @@ def _of_warehouse(homes: Homes, error: BaseException) -> LakehouseError | None:
 
 def _of_store(homes: Homes, error: BaseException) -> LakehouseError | None:
     what = f"object store at {homes.s3.endpoint or 'AWS'}"
-    code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+    response = getattr(error, "response", None)  # of botocore; other libraries call other things so
+    code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
     of_arrow = isinstance(error, OSError) and "AWS Error" in str(error)
     if (code or of_arrow) and _says(error, _STORE_FULL):
         return DiskFull(
