@@ -50,7 +50,7 @@ def test_a_scheduler_that_is_killed_is_started_again_and_its_runs_go_on(orchestr
     supervisor = Supervisor(orchestra.home, orchestra.state)
 
     def scheduler() -> int:
-        return next((s.pid for s in supervisor.statuses() if s.name == "scheduler" and s.running), 0)
+        return next((s.pid for s in supervisor.statuses() if s.name.endswith("scheduler") and s.running), 0)
 
     with orchestra.locked("ops.lake_file", "share"):
         run = in_the_middle(orchestra, DAY)
