@@ -164,8 +164,8 @@ def registry(house: Lakehouse) -> set[str]:
 def test_a_second_backup_copies_what_is_new_and_an_old_one_keeps_what_it_needs(backed: Backed) -> None:
     (old,) = backups(backed.place)
     masked = backed.house.value("select count(*) from ops.lake_file where kind = 'masked'")
-    # Where the lakehouse itself was restored, these and the page have other tokens.
-    assert backed.backup().copied_count in (0, masked + 1)
+    # Where the lakehouse itself was restored, these and the page may have other tokens; nothing else is copied again.
+    assert backed.backup().copied_count <= masked + 1
     house, before = backed.house, backed.house.served()
     orders = f"landing/olist/dt={DAY}/olist_orders_dataset.csv"
     landed = store_bytes(house, orders)
