@@ -230,8 +230,8 @@ def answer(tables: Sequence[Row], broken: Sequence[Row], waiting: Sequence[Row])
         return {
             "mood": "warn",
             "title": "The data is good, with warnings",
-            "text": f"Every hard rule holds in all {len(tables)} tables. {rules}, "
-            f"for {rows:,} rows: published, and listed below.",
+            "text": f"Every hard rule holds in all {len(tables)} tables. {rules}"
+            f"{f', for {rows:,} rows' if rows else ''}: published, and listed below.",
         }
     return {
         "mood": "good",
