@@ -18,8 +18,10 @@ as $$
     inner join pg_class as p on p.oid = i.inhrelid
     inner join pg_namespace as pn on pn.oid = p.relnamespace
     inner join pg_stats as s on s.schemaname = pn.nspname and s.tablename = p.relname
+    -- By number and of one relation: the planner may ask before it joins, and a name that is none is an error.
+    inner join pg_attribute as a on a.attrelid = c.oid and a.attname = s.attname
     where n.nspname in ('ods', 'gold') and p.reltuples > 0
-        and has_column_privilege(session_user, c.oid, s.attname, 'select')
+        and has_column_privilege(session_user, a.attrelid, a.attnum, 'select')
     group by n.nspname, c.relname, s.attname
 $$;
 comment on function ops.column_statistics() is 'One row per column of ods and gold that has been analysed: share of missing values, number of different ones; estimates, no values.';
