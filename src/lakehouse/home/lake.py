@@ -47,6 +47,8 @@ _ANNOUNCE = """
 insert into ops.lake_file (uri, layer, table_name, publish_id, kind, batch_id, partition_key)
 select :u, :l, :t, cast(:p as bigint), :k, cast(:b as uuid), cast(:d as date)
 where :p = 0 or exists (select 1 from ops.publish where publish_id = :p and status in ('planned', 'staged'))
+-- Another try of the same publish is at it, too; what both write is the same.
+on conflict (uri) do update set kind = excluded.kind where lake_file.publish_id = excluded.publish_id
 """
 #: Left behind by a call that was killed. Whoever reads this holds the lock that the call had.
 _HALF_PREPARED = "delete from ops.lake_file where publish_id = 0 and status = 'staged' returning uri"
