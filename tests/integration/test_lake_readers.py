@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +158,8 @@ def test_no_object_that_a_reader_may_fetch_holds_a_personal_value(keys: Keys) ->
         seen = str(rows) + body.decode("latin-1")
         # Which places there are is no secret; who lives there is.
         hidden = secrets - {"99999", "cidade secreta"} if table == "dim_geography" else secrets
-        assert not [s for s in hidden if s in seen], uri
+        # Five digits may be part of some longer number.
+        assert not [s for s in hidden if re.search(rf"(?<![\d.]){s}(?!\d)", seen)], uri
     assert readable > 50
     assert closed > 50
 
@@ -208,6 +210,10 @@ def test_files_travel_from_landing_to_gold_with_a_key_for_each(keys: Keys) -> No
     assert open_lake(keys.settings).load_table("gold.fact_order").scan().to_arrow().num_rows == 5
 
 
+#: What is personal has to say what becomes of it when a person is erased.
+_ERASED = "          - {property: erasedAs, value: SP}"
+
+
 def test_a_column_that_becomes_personal_leaves_the_masked_copy_and_the_readers_tables(
     alone: Lakehouse, tmp_path: Path
 ) -> None:
@@ -215,6 +221,7 @@ def test_a_column_that_becomes_personal_leaves_the_masked_copy_and_the_readers_t
         for table, column in (("customers", "state"), ("sellers", "city")):
             path = folder / f"contracts/olist/{table}.yaml"
             head, rest = path.read_text().split(f"      - name: {column}\n", 1)
+            rest = rest.replace("value: customer_state}", "value: customer_state}\n" + _ERASED, 1)
             path.write_text(f"{head}      - name: {column}\n        classification: personal\n{rest}")
 
     warehouse.prepare(alone.homes, alone.project)
