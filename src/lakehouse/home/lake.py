@@ -110,16 +110,21 @@ def changing_metadata(
     Yields a list, to be filled with the objects of metadata that are replaced. The caller holds the lock on the
     warehouse's tables.
     """
+    noted, before = _announced(homes, catalog, layer, table), list[str]()
+    yield before
+    conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
+
+
+def _announced(homes: Homes, catalog: LakeCatalog, layer: str, table: str) -> list[str]:
+    """Register what a catalog writes for a table, as no publish's; returns the list that grows with it."""
     noted: list[str] = []
-    before: list[str] = []
 
     def note(uri: str) -> None:
         noted.append(uri)
         announce(homes, layer=layer, table=table, publish_id=0, kind="metadata", uri=uri)
 
     catalog.announce_with(note)
-    yield before
-    conn.execute(text(_PREPARED), {"noted": noted, "before": before, "l": layer, "t": table})
+    return noted
 
 
 def _prepare_masked(homes: Homes, conn: Connection, catalog: LakeCatalog, project: Project) -> None:
@@ -252,7 +257,7 @@ def fetch(homes: Homes, uris: Sequence[str], folder: Path) -> list[Path]:
     client, kept = homes.s3_client(), local_cache()
 
     def one(uri: str) -> Path:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        bucket, key = place_of(uri)
         path = folder / key.rpartition("/")[2]
         if kept and kept.take(uri, path):
             return path
@@ -271,7 +276,7 @@ def fetch(homes: Homes, uris: Sequence[str], folder: Path) -> list[Path]:
 
 def written(homes: Homes, conn: Connection, uri: str, rows: int) -> None:
     """Note what a staged file holds, and what the store says of it."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    bucket, key = place_of(uri)
     found = homes.s3_client().head_object(Bucket=bucket, Key=key)
     conn.execute(
         text("update ops.lake_file set row_count = :n, etag = :e, size_bytes = :s where uri = :u"),
@@ -375,14 +380,8 @@ def publish_alone(homes: Homes, conn: Connection, wanted: Replacement) -> Commit
     For what needs no gate: files that go, or are put together. A transaction that does not end leaves metadata of no
     publish, for :func:`forget_half_prepared`.
     """
-    noted: list[str] = []
-
-    def note(uri: str) -> None:
-        noted.append(uri)
-        announce(homes, layer=wanted.layer, table=wanted.table, publish_id=0, kind="metadata", uri=uri)
-
     catalog = homes.catalog(conn, writes_only=True)
-    catalog.announce_with(note)
+    noted = _announced(homes, catalog, wanted.layer, wanted.table)
     prepared = _prepare(homes, catalog, conn, wanted)
     adopted = text("update ops.lake_file set publish_id = :p where uri = any(:u)")
     conn.execute(adopted, {"p": wanted.publish_id, "u": noted})
@@ -504,8 +503,8 @@ def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
         LakehouseError: the store has refused some.
     """
     client, kept = homes.s3_client(), local_cache()
-    for some in _batched([uri.removeprefix("s3://").partition("/") for uri in uris], _DELETED):
-        keys: list[Any] = [{"Key": key} for _, _, key in some]
+    for some in _batched([place_of(uri) for uri in uris], _DELETED):
+        keys: list[Any] = [{"Key": key} for _, key in some]
         answer = client.delete_objects(Bucket=some[0][0], Delete={"Objects": keys, "Quiet": True})
         if refused := answer.get("Errors"):
             first = refused[0]
@@ -514,11 +513,11 @@ def delete_objects(homes: Homes, uris: Iterable[str]) -> None:
                 f"{first.get('Code')} {first.get('Message')}",
                 "Look at what the pipeline's key may do (policies/pipeline.json), then try again.",
             )
-        for bucket, _, key in some:
+        for bucket, key in some:
             if kept:
                 kept.forget(f"s3://{bucket}/{key}")
 
 
-def _batched(items: list[tuple[str, str, str]], size: int) -> Iterator[list[tuple[str, str, str]]]:
+def _batched(items: list[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
