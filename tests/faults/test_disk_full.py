@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lakehouse.engine.session import EngineSettings, open_session
 from lakehouse.errors import DiskFull
@@ -77,11 +79,27 @@ def test_no_space_under_minio(victim: Victim, store_disk: SmallDisk, undisturbed
         told = victim.fails("stage", "bronze", "olist_orders")
     assert "DiskFull: The disk of the object store at http://127.0.0.1:" in told
     assert "→ Free space on the disk that holds its data" in told
+    wait_until_it_takes_objects(victim.lakehouse.homes)
     victim.stage("bronze")
     victim.do("gate", "bronze")
     with store_disk.full():
         told = victim.fails("publish", "bronze")
     assert "DiskFull: The disk of the object store" in told
     assert victim.seen() == served
+    wait_until_it_takes_objects(victim.lakehouse.homes)
     victim.finish("publish", "bronze")
     victim.assert_healed(undisturbed)
+
+
+def wait_until_it_takes_objects(homes: Homes) -> None:
+    """MinIO asks its disk for the free space once a second."""
+    client = homes.s3_client()
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            client.put_object(Bucket=homes.bucket, Key="probe", Body=b"there is space")
+            client.delete_object(Bucket=homes.bucket, Key="probe")
+            return
+        except ClientError:
+            assert time.monotonic() < deadline, "space was freed in vain"
+            time.sleep(0.2)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -70,6 +73,20 @@ def up(home: StackHome, notes: Notes | None = None, *, with_airflow: bool = Fals
         pools={"probe": (1, "a pool")},
         with_airflow=with_airflow,
     )
+
+
+def command(home: StackHome, *arguments: str, fails: bool = False) -> Any:
+    """Run `lakehouse`; its JSON, where it was asked for, else what it wrote to standard error."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LAKEHOUSE_", "AWS_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "lakehouse.cli.main", *arguments],
+        env=environment | {"LAKEHOUSE_HOME": str(home.root)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return json.loads(done.stdout) if "--json" in arguments else done.stderr
 
 
 def all_processes(home: StackHome) -> list[psutil.Process]:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +16,7 @@ from lakehouse.stack.state import StackHome
 
 from ..support.lakehouse import Lakehouse
 from ..support.olist import NEXT_DAY, small_shop
-from .stack_support import Notes, new_home
+from .stack_support import Notes, command, new_home
 
 # Eight commands on a stack of its own: a minute, and many on a machine that has much else to do.
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1200)]
@@ -32,20 +27,6 @@ def home(server_folder: Path) -> Iterator[StackHome]:
     made = new_home(server_folder / "home-backed")
     yield made
     laptop.delete(made, Notes())
-
-
-def command(home: StackHome, *arguments: str, fails: bool = False) -> Any:
-    """Run `lakehouse`; its JSON, where it was asked for, else what it wrote to standard error."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LAKEHOUSE_", "AWS_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "lakehouse.cli.main", *arguments],
-        env=environment | {"LAKEHOUSE_HOME": str(home.root)},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return json.loads(done.stdout) if "--json" in arguments else done.stderr
 
 
 def lakehouse_of(home: StackHome, project: Project, folder: Path) -> Lakehouse:

@@ -13,6 +13,7 @@ import pytest
 
 from lakehouse.cli.context import prepare_homes
 from lakehouse.errors import LakehouseError
+from lakehouse.orchestrate.maintenance import STEPS
 from lakehouse.orchestrate.pools import POOLS
 from lakehouse.stack import airflow, health, laptop
 from lakehouse.stack import state as memory
@@ -21,7 +22,7 @@ from lakehouse.stack.network import LOOPBACK
 from lakehouse.stack.state import StackHome, StackState
 from lakehouse.stack.supervisor import Supervisor
 
-from .stack_support import Notes, all_processes, kill_all, listening_addresses, new_home, pids
+from .stack_support import Notes, all_processes, command, kill_all, listening_addresses, new_home, pids
 
 pytestmark = [pytest.mark.servers, pytest.mark.airflow]
 
@@ -121,6 +122,26 @@ def test_task_logs_are_served_without_a_log_server(state: StackState) -> None:
     text = " ".join(str(entry) for entry in log["content"])
     assert "2001-01-01" in text
     assert "Could not read served logs" not in text
+
+
+def test_the_scheduler_runs_maintenance(state: StackState) -> None:
+    """By hand, as in the night; of a lakehouse that holds nothing there is nothing to remove."""
+    with laptop.open_airflow(state) as api:
+        wait_for(lambda: api.exists("/dags/lakehouse_maintenance"))
+        api.call("PATCH", "/dags/lakehouse_maintenance", json={"is_paused": False})
+        body = {"logical_date": None}
+        run = api.call("POST", "/dags/lakehouse_maintenance/dagRuns", json=body)["dag_run_id"]
+        path = f"/dags/lakehouse_maintenance/dagRuns/{run}"
+        wait_for(lambda: api.call("GET", path)["state"] in ("success", "failed"), seconds=300)
+        tasks = {t["task_id"]: t["state"] for t in api.pages(f"{path}/taskInstances", "task_instances")}
+    assert tasks == dict.fromkeys([*STEPS, "done"], "success")
+
+
+def test_restore_is_refused_while_airflow_runs(home: StackHome, state: StackState, tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept")
+    command(home, "backup", kept)
+    told = command(home, "restore", kept, "--json", fails=True)
+    assert "Airflow is running" in told["error"]["message"]
 
 
 def test_a_second_up_changes_nothing(home: StackHome, state: StackState) -> None:
