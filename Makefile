@@ -79,8 +79,8 @@ test-faults-airflow: $(SETUP)
 	@$(BIN)/pytest -m "faults and airflow" >.tools/test-faults-airflow.log 2>&1 && ended=0 || ended=$$?; cat .tools/test-faults-airflow.log; exit $$ended
 
 .PHONY: test-fast
-test-fast: $(SETUP) ## Tests without servers, in less than a minute
-	@$(PYTEST) -m "not servers and not airflow and not spark"
+test-fast: $(SETUP) ## Tests without servers: a minute or two
+	@$(PYTEST) --dist worksteal -m "not servers and not airflow and not spark"
 
 .PHONY: test-spark
 test-spark: $(SETUP) ## Every query on a local Spark against DuckDB; needs Java 17, brings pyspark (400 MB)

@@ -54,6 +54,8 @@ def maintain(
         )
     homes, landing = open_homes(), open_homes(landing=True)
     try:
+        with homes.engine.connect():  # one message when nobody is there, not one of each step
+            pass
         job = _job(homes, landing, apply=apply)
         done = maintenance.maintain(job, step or ())
     finally:

@@ -20,6 +20,7 @@ from lakehouse.home import expiry, lake, objects, tidy, warehouse
 from lakehouse.home.homes import Homes
 from lakehouse.home.pages import Aged, Pages
 from lakehouse.home.settings import Keep
+from lakehouse.home.trouble import explained
 from lakehouse.landing.manifest import strays as landing_strays
 from lakehouse.layer import compaction, history, retention
 from lakehouse.layer.ledger import ended_relations
@@ -282,7 +283,8 @@ _HELD = "a backup copies the objects; the next maintenance deletes them"
 def run_step(job: Job, name: str) -> Outcome:
     """One step; what goes wrong is part of its outcome."""
     try:
-        done = STEPS[name](job)
+        with explained(job.homes):
+            done = STEPS[name](job)
     except Exception as error:
         log.info("Maintenance, step %s:", name, exc_info=True)  # people are told by the outcome
         told = f"{error.message} {error.hint}" if isinstance(error, LakehouseError) else repr(error)
