@@ -108,6 +108,33 @@ def test_a_later_delivery_writes_the_rows_that_it_changes_and_no_others(loaded: 
     assert {t: storage(loaded, f"ods.{t}__data")[:2] for t in kept} == kept
 
 
+def test_what_a_change_does_not_concern_is_not_computed_and_nobody_is_warned_of_it(loaded: Lakehouse) -> None:
+    delivery = small_shop()
+    review = delivery.rows("order_reviews")[0]
+    review["review_comment_title"] = "Changed"
+    loaded.load(delivery, NEXT_DAY)
+    rows = {
+        table: (written, untouched)
+        for table, written, untouched in loaded.query(
+            "select p.table_name, p.inserted_rows + p.updated_rows + p.deleted_rows, p.unchanged_rows "
+            "from ops.publish as p inner join ops.run as r using (run_id) "
+            "where r.layer = 'gold' and r.partition_key = :d",
+            d=NEXT_DAY,
+        )
+    }
+    assert rows["fact_order_review"] == (1, 0)
+    assert rows["fact_order"] == (0, 1)
+    # No payment, no price and no date has changed.
+    assert rows["customer_rfm"] == rows["cohort_monthly_retention"] == (0, 0)
+    warned = loaded.query(
+        "select q.table_name from ops.quality_result as q inner join ops.run as r using (run_id) "
+        "where r.layer = 'gold' and r.partition_key = :d and not q.passed",
+        d=NEXT_DAY,
+    )
+    # The day of order 1 is worked out again, and no seller was late.
+    assert warned == [("delay_top_seller_daily",)]
+
+
 def other_addresses() -> Delivery:
     """All rows of two tables change."""
     delivery = small_shop()

@@ -29,6 +29,10 @@ class Difference:
         return self.inserted + self.updated > 0 and self.updated + self.deleted == self.base
 
 
+#: Nothing was compared, because nothing can differ.
+NO_DIFFERENCE = Difference(0, 0, 0, 0, 0, ())
+
+
 def difference(
     session: Session,
     *,

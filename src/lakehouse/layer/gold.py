@@ -18,14 +18,14 @@ from sqlalchemy import Connection, text
 from lakehouse.compile.gold_tables import gold_query
 from lakehouse.contract import GoldModel, Project
 from lakehouse.contract.model import reads
-from lakehouse.engine.difference import changed_rows, difference
+from lakehouse.engine.difference import NO_DIFFERENCE, changed_rows, difference
 from lakehouse.engine.session import Session, open_session
 from lakehouse.home import lake
 from lakehouse.home.homes import Homes
 from lakehouse.layer.inputs import Inputs
 from lakehouse.layer.ledger import Pin, Publish, Wanted, current_tables, seen_by_last_run
 from lakehouse.layer.place import place_rows
-from lakehouse.layer.stage import Stage
+from lakehouse.layer.stage import NOT_WRITTEN, Stage
 from lakehouse.layer.steps import Ask, LayerSteps, Plan, Work
 from lakehouse.layer.target import Target
 from lakehouse.quality.gate import Subject, gold_subject
@@ -101,6 +101,8 @@ class Gold(LayerSteps):
             open_session(work.homes) as session,
             Stage(work.homes, conn, session, target, publish) as staging,
         ):
+            if _touches_no_unit(conn, inputs, model, publish):
+                return {"read": 0, "published": 0} | staging.done(attempt, NO_DIFFERENCE, NOT_WRITTEN)
             _register_inputs(conn, session, inputs, model, in_full=publish.mode == _FULL)
             session.table("result", gold_query(model))
             session.files("base", [f.uri for f in live], target.columns)
@@ -135,9 +137,11 @@ class Gold(LayerSteps):
 
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
         """The complete result of each table."""
-        subjects = [
-            gold_subject(work.project.gold[p.table], inputs.result(session, p)) for p in inputs.publishes
-        ]
+        subjects = []
+        for publish in inputs.publishes:
+            model = work.project.gold[publish.table]
+            may_be_empty = _touches_no_unit(conn, inputs, model, publish)
+            subjects.append(gold_subject(model, inputs.result(session, publish), may_be_empty=may_be_empty))
         inputs.others(session, subjects, changed_only=all(p.mode != _FULL for p in inputs.publishes))
         return subjects
 
@@ -276,15 +280,27 @@ def _register_inputs(
 
 
 def _register_unit(conn: Connection, session: Session, inputs: Inputs, unit: str, *, in_full: bool) -> None:
-    table = _unit_name(unit, in_full=in_full)
-    uri = conn.execute(
+    uri, _ = _unit_file(conn, inputs, unit, in_full=in_full)
+    session.parquet(f"affected.{unit}", [uri])
+
+
+def _unit_file(conn: Connection, inputs: Inputs, unit: str, *, in_full: bool) -> tuple[str, int]:
+    """Where the plan has kept the values of a unit, and how many they are."""
+    found = conn.execute(
         text(
-            "select uri from ops.lake_file where kind = 'unit' and table_name = :t and etag is not null "
+            "select uri, row_count from ops.lake_file where kind = 'unit' and table_name = :t and etag is not null "
             "and publish_id = any(:p) order by recorded_at desc limit 1"
         ),
-        {"t": table, "p": [p.publish_id for p in inputs.publishes]},
-    ).scalar_one()
-    session.parquet(f"affected.{unit}", [uri])
+        {"t": _unit_name(unit, in_full=in_full), "p": [p.publish_id for p in inputs.publishes]},
+    ).one()
+    return found[0], found[1]
+
+
+def _touches_no_unit(conn: Connection, inputs: Inputs, model: GoldModel, publish: Publish) -> bool:
+    """Whether what changed concerns no row of the model: its query would return none, and replace none."""
+    if publish.mode == _FULL or model.unit == ALL or not model.scope:
+        return False
+    return _unit_file(conn, inputs, model.unit, in_full=False)[1] == 0
 
 
 def _scope(model: GoldModel, *, in_full: bool) -> str:

@@ -43,6 +43,9 @@ class Written:
     carried_rows: int
 
 
+NOT_WRITTEN = Written("none", (), 0)
+
+
 class Stage:
     """One table being staged by one try, in one transaction of the warehouse.
 

@@ -103,9 +103,10 @@ def shrinking_subject(relation: str) -> Subject:
     return Subject("shrinking", relation, key, frozenset(), shrink_expectations())
 
 
-def gold_subject(model: GoldModel, relation: str) -> Subject:
+def gold_subject(model: GoldModel, relation: str, *, may_be_empty: bool = False) -> Subject:
     """The staged rows of a gold table."""
-    return Subject(model.table, relation, model.key, model.personal, gold_expectations(model))
+    expectations = table_expectations(model) if may_be_empty else gold_expectations(model)
+    return Subject(model.table, relation, model.key, model.personal, expectations)
 
 
 def accounting_subject(relation: str, allow_empty: Sequence[str] = ()) -> Subject:
