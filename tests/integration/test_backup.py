@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -103,6 +104,27 @@ def test_what_was_lost_is_restored_and_takes_the_next_delivery(backed: Backed) -
 
     house.load(changed_shop(), NEXT_DAY)
     assert {layer: house.checksums(layer) for layer in LAYERS} == after
+
+
+def test_a_deployment_that_the_environment_names_is_restored(backed: Backed, tmp_path: Path) -> None:
+    pages, home = tmp_path / "docs", tmp_path / "none"
+    named = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_DATA_DOCS": str(pages)}
+    script = (
+        f"import os; os.environ |= {named!r};"
+        f"from lakehouse.cli.main import app; app(['restore', {str(backed.place.root)!r}, '--json'])"
+    )
+    gold = backed.house.checksums("gold")
+    refused = json.loads(backed.house.process(script).stdout)
+    assert "is not empty" in refused["error"]["message"]
+    backed.destroy()
+    done = backed.house.process(script)
+    assert done.returncode == 0, done.stderr
+    [made] = backups(backed.place)
+    told = {"backup": made.id, "copied_count": made.object_count, "copied_bytes": made.object_bytes}
+    assert json.loads(done.stdout) == told
+    assert backed.house.checksums("gold") == gold
+    assert (pages / "validations/a.html").read_text() == "a page"
+    assert not home.exists(), "no stack of a laptop was started"
 
 
 def test_rights_are_restored_too(backed: Backed) -> None:
