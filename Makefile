@@ -50,7 +50,7 @@ clean: ## Stop them and DELETE their data, logs and secrets, and all caches
 setup: $(SETUP) ## Bring the tools into the checkout
 
 .PHONY: test
-test: minio browser ## Every test: the fast ones, then with real servers; through a real Airflow beside these
+test: minio browser promtool ## Every test: the fast ones, then with real servers; through a real Airflow beside these
 	@$(MAKE) -k -j2 test-servers test-airflow
 
 # Airflow mostly waits, so it is quicker beside the others than after them.
@@ -126,10 +126,10 @@ bench: $(SETUP) ## Measure compute, Airflow, replay and memory against a baselin
 minio: $(SETUP)
 	@$(BIN)/python -m lakehouse.stack.minio >/dev/null
 
-# For the tests that look at pages.
-.PHONY: browser
-browser:
-	@.ci/browser
+# For the tests that look at pages, and those that try the alerts.
+.PHONY: browser promtool
+browser promtool:
+	@.ci/$@
 
 # The build takes minutes where it is needed (once per machine), so it runs beside the set-up; `lakehouse up`
 # waits for it and shows the time.

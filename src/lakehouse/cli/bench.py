@@ -207,11 +207,12 @@ def _event_figures(rows: int, reporter: RichReporter) -> dict[str, float]:
 
 @contextmanager
 def _servers() -> Iterator[Callable[[str], dict[str, str]]]:
-    """Postgres (durable, as in the stack) and MinIO of our own; yields a maker of empty databases."""
+    """Postgres (durable), MinIO and a cache of lake files, as a stack has; yields a maker of empty databases."""
     from lakehouse.stack import postgres, s3
 
     folder = Path(tempfile.mkdtemp(prefix="lakehouse-bench-"))
     folder.chmod(0o711)  # Postgres may run under another account
+    os.environ["LAKEHOUSE_CACHE_FOLDER"] = str(folder / "cache")  # for the processes that are measured
     server = postgres.start_postgres(folder, throwaway=False)
     try:
         store = s3.start_s3(folder)
@@ -233,6 +234,7 @@ def _servers() -> Iterator[Callable[[str], dict[str, str]]]:
             store.stop()
     finally:
         server.stop()
+        del os.environ["LAKEHOUSE_CACHE_FOLDER"]
         shutil.rmtree(folder, ignore_errors=True)
 
 
