@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from lakehouse.cli.status import services
 from lakehouse.stack import laptop, processes
 from lakehouse.stack import state as memory
 from lakehouse.stack.network import LOOPBACK
@@ -106,13 +107,16 @@ def test_a_busy_port_is_replaced_told_and_remembered(home: StackHome) -> None:
     assert quiet.notes == []
 
 
-def test_up_after_the_supervisor_was_killed(home: StackHome) -> None:
+def test_up_after_the_supervisor_was_killed(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
     state = up(home)
     query(home, "CREATE TABLE kept AS SELECT 1 AS value")
     supervisor = Supervisor(home, state).pid()
     kill_all([process for process in all_processes(home) if process.pid == supervisor])
     orphans = pids(home)
     assert orphans
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home.root))
+    told = {service.name: service.state for service in services(state)}
+    assert told == {"postgres": "ORPHANED", "s3": "ORPHANED", "airflow-api-server": "STOPPED"}
     up(home)
     assert query(home, "SELECT value FROM kept") == [(1,)]
     assert not orphans & pids(home)

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lakehouse.stack.state import StackState
+    from lakehouse.stack.state import StackHome, StackState
 
 #: The newest publish of every table; rows of it and what it changed.
 _TABLES = """
@@ -90,12 +90,10 @@ def services(state: StackState) -> list[Service]:
         "s3": f"{state.store.url} ({state.store.kind})",
         "airflow-api-server": airflow_url(state),
     }
-    statuses = Supervisor(StackHome.locate(), state).statuses()
+    home = StackHome.locate()
+    statuses = Supervisor(home, state).statuses()
     if not statuses:
-        return [
-            Service(name, "STOPPED", address, "`lakehouse up` starts it")
-            for name, address in addresses.items()
-        ]
+        return _without_supervisor(home, state, addresses)
     given = state.store.kind == "endpoint"
     return [
         Service(
@@ -105,6 +103,22 @@ def services(state: StackState) -> list[Service]:
             found.detail,
         )
         for found in statuses
+    ]
+
+
+def _without_supervisor(home: StackHome, state: StackState, addresses: dict[str, str]) -> list[Service]:
+    """Servers outlive a supervisor that was killed. On the ports of a stack that is down somebody else may answer."""
+    from lakehouse.stack import processes
+    from lakehouse.stack.network import is_answering
+    from lakehouse.stack.postgres import place_for
+
+    left = bool(processes.of_stack(home.root)) or processes.postmaster(place_for(home.root).data) is not None
+    ports = dict(zip(addresses, ("postgres", "s3", "airflow"), strict=True))
+    return [
+        Service(name, "ORPHANED", address, "its supervisor is gone; `lakehouse up` takes over")
+        if left and is_answering(state.ports[ports[name]])
+        else Service(name, "STOPPED", address, "`lakehouse up` starts it")
+        for name, address in addresses.items()
     ]
 
 
