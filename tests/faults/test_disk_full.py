@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from lakehouse.engine.session import EngineSettings, open_session
 from lakehouse.errors import DiskFull
@@ -94,12 +94,8 @@ def test_no_space_under_minio(victim: Victim, store_disk: SmallDisk, undisturbed
 def wait_until_it_takes_objects(homes: Homes) -> None:
     """MinIO asks its disk for the free space once a second."""
     client = homes.s3_client()
-    deadline = time.monotonic() + 30
-    while True:
-        try:
+    refused = retry_if_exception_type(ClientError)
+    for attempt in Retrying(retry=refused, stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True):
+        with attempt:
             client.put_object(Bucket=homes.bucket, Key="probe", Body=b"there is space")
             client.delete_object(Bucket=homes.bucket, Key="probe")
-            return
-        except ClientError:
-            assert time.monotonic() < deadline, "space was freed in vain"
-            time.sleep(0.2)

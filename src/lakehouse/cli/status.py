@@ -113,7 +113,7 @@ def _without_supervisor(home: StackHome, state: StackState, addresses: dict[str,
     from lakehouse.stack.postgres import place_for
 
     left = bool(processes.of_stack(home.root)) or processes.postmaster(place_for(home.root).data) is not None
-    ports = dict(zip(addresses, ("postgres", "s3", "airflow"), strict=True))
+    ports = {"postgres": "postgres", "s3": "s3", "airflow-api-server": "airflow"}
     return [
         Service(name, "ORPHANED", address, "its supervisor is gone; `lakehouse up` takes over")
         if left and is_answering(state.ports[ports[name]])

@@ -32,6 +32,8 @@ from lakehouse.quality.gate import Subject, gold_subject
 
 ALL = "all"
 _FULL = "full"
+#: Name of a unit's file (see :func:`_unit_name`) to where it is and how many values it has.
+UnitFiles = dict[str, tuple[str, int]]
 #: Tables of silver with at least one row written between two of their publishes.
 _CHANGED = """
 select exists (
@@ -101,9 +103,10 @@ class Gold(LayerSteps):
             open_session(work.homes) as session,
             Stage(work.homes, conn, session, target, publish) as staging,
         ):
-            if _touches_no_unit(conn, inputs, model, publish):
+            units = _unit_files(conn, inputs)
+            if _touches_no_unit(units, model, publish):
                 return {"read": 0, "published": 0} | staging.done(attempt, NO_DIFFERENCE, NOT_WRITTEN)
-            _register_inputs(conn, session, inputs, model, in_full=publish.mode == _FULL)
+            _register_inputs(session, inputs, units, model, in_full=publish.mode == _FULL)
             session.table("result", gold_query(model))
             session.files("base", [f.uri for f in live], target.columns)
             found = difference(
@@ -137,10 +140,10 @@ class Gold(LayerSteps):
 
     def subjects(self, work: Work, conn: Connection, inputs: Inputs, session: Session) -> Iterable[Subject]:
         """The complete result of each table."""
-        subjects = []
+        subjects, units = [], _unit_files(conn, inputs)
         for publish in inputs.publishes:
             model = work.project.gold[publish.table]
-            may_be_empty = _touches_no_unit(conn, inputs, model, publish)
+            may_be_empty = _touches_no_unit(units, model, publish)
             subjects.append(gold_subject(model, inputs.result(session, publish), may_be_empty=may_be_empty))
         inputs.others(session, subjects, changed_only=all(p.mode != _FULL for p in inputs.publishes))
         return subjects
@@ -268,7 +271,7 @@ def _keep_unit(
 
 
 def _register_inputs(
-    conn: Connection, session: Session, inputs: Inputs, model: GoldModel, *, in_full: bool
+    session: Session, inputs: Inputs, units: UnitFiles, model: GoldModel, *, in_full: bool
 ) -> None:
     """What a model's query reads."""
     for table in sorted(model.ods_references):
@@ -276,31 +279,29 @@ def _register_inputs(
     for table in sorted(model.gold_references):
         inputs.table(session, "gold", table)
     if model.unit != ALL:
-        _register_unit(conn, session, inputs, model.unit, in_full=in_full)
+        uri, _ = units[_unit_name(model.unit, in_full=in_full)]
+        session.parquet(f"affected.{model.unit}", [uri])
 
 
-def _register_unit(conn: Connection, session: Session, inputs: Inputs, unit: str, *, in_full: bool) -> None:
-    uri, _ = _unit_file(conn, inputs, unit, in_full=in_full)
-    session.parquet(f"affected.{unit}", [uri])
-
-
-def _unit_file(conn: Connection, inputs: Inputs, unit: str, *, in_full: bool) -> tuple[str, int]:
-    """Where the plan has kept the values of a unit, and how many they are."""
+def _unit_files(conn: Connection, inputs: Inputs) -> UnitFiles:
+    """Where the plan has kept the values of each unit, and how many they are."""
     found = conn.execute(
         text(
-            "select uri, row_count from ops.lake_file where kind = 'unit' and table_name = :t and etag is not null "
-            "and publish_id = any(:p) order by recorded_at desc limit 1"
+            "select distinct on (table_name) table_name, uri, row_count from ops.lake_file "
+            "where kind = 'unit' and etag is not null and publish_id = any(:p) "
+            "order by table_name, recorded_at desc"
         ),
-        {"t": _unit_name(unit, in_full=in_full), "p": [p.publish_id for p in inputs.publishes]},
-    ).one()
-    return found[0], found[1]
+        {"p": [p.publish_id for p in inputs.publishes]},
+    )
+    return {name: (uri, rows) for name, uri, rows in found}
 
 
-def _touches_no_unit(conn: Connection, inputs: Inputs, model: GoldModel, publish: Publish) -> bool:
+def _touches_no_unit(units: UnitFiles, model: GoldModel, publish: Publish) -> bool:
     """Whether what changed concerns no row of the model: its query would return none, and replace none."""
     if publish.mode == _FULL or model.unit == ALL or not model.scope:
         return False
-    return _unit_file(conn, inputs, model.unit, in_full=False)[1] == 0
+    _, rows = units[_unit_name(model.unit, in_full=False)]
+    return rows == 0
 
 
 def _scope(model: GoldModel, *, in_full: bool) -> str:
